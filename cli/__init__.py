@@ -1,0 +1,1 @@
+"""The commands. The one place that knows both halves."""

@@ -1,0 +1,42 @@
+"""Time as an argument. Instants are integer milliseconds since 1970-01-01T00:00Z everywhere."""
+
+import time
+from typing import Protocol
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+
+class Clock(Protocol):
+    """Anything that says what time it is."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+
+class ManualClock:
+    """A clock that moves only when told to: for tests and the world."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return self._at
+
+    def advance(self, ms: int) -> None:
+        """Move forward; time never goes back."""
+        if ms < 0:
+            raise ValueError(f"a clock cannot go back ({ms} ms)")
+        self._at += ms

@@ -1,0 +1,92 @@
+"""The event log: append-only, deduplicated, and durable before it is acknowledged.
+
+`EventLog` is the protocol; `SqliteEventLog` the embedded default (WAL, one file, many readers). Offsets are positive,
+increase with commits, and are the `after` of the next read.
+"""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from core import columns as c
+from core.errors import LogUnavailable
+from core.events import SCHEMA_VERSION, migrate
+
+_NAMES = [field.name for field in c.EVENTS]
+_SQL_TYPES = {pa.int64(): "INTEGER", pa.int32(): "INTEGER", pa.bool_(): "INTEGER", pa.float64(): "REAL", pa.string(): "TEXT"}
+
+
+class EventLog(Protocol):
+    """Where events go first."""
+
+    def append(self, events: pa.Table) -> list[str]:
+        """Make events durable; returns every id that is now safe, duplicates included.
+
+        Raises:
+            LogUnavailable: nothing of the batch was accepted.
+        """
+        ...
+
+    def read(self, after: int = 0, limit: int = 10_000) -> tuple[pa.Table, int]:
+        """Events with offset > `after` in commit order, and the offset to continue from."""
+        ...
+
+
+class SqliteEventLog:
+    """EventLog in one SQLite file. Safe for many threads and processes on one machine."""
+
+    def __init__(self, path: Path, busy_timeout_s: float = 2.0) -> None:
+        self._path = path
+        self._timeout_s = busy_timeout_s
+        self._local = threading.local()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = ", ".join(f"{f.name} {_SQL_TYPES[f.type]}{'' if f.nullable else ' NOT NULL'}" for f in c.EVENTS)
+        with self._connection() as connection:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS events (log_offset INTEGER PRIMARY KEY AUTOINCREMENT, "
+                f"schema_version INTEGER NOT NULL, {columns}, UNIQUE ({c.EVENT_ID}))"
+            )
+
+    def append(self, events: pa.Table) -> list[str]:
+        """See EventLog. Acknowledged only after the commit reached the disk (synchronous=FULL)."""
+        rows = [(SCHEMA_VERSION, *(row[name] for name in _NAMES)) for row in events.to_pylist()]
+        marks = ", ".join("?" * (len(_NAMES) + 1))
+        sql = f"INSERT OR IGNORE INTO events (schema_version, {', '.join(_NAMES)}) VALUES ({marks})"
+        try:
+            with self._connection() as connection:
+                connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"the event log at {self._path} could not commit: {error}") from error
+        return [row[1] for row in rows]
+
+    def read(self, after: int = 0, limit: int = 10_000) -> tuple[pa.Table, int]:
+        """See EventLog. Older schema versions are lifted on the way out."""
+        wanted = ", ".join(["log_offset", "schema_version", *_NAMES])
+        sql = f"SELECT {wanted} FROM events WHERE log_offset > ? ORDER BY log_offset LIMIT ?"
+        try:
+            found = self._connection().execute(sql, (after, limit)).fetchall()
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"the event log at {self._path} could not be read: {error}") from error
+        rows = [migrate(dict(zip(_NAMES, values, strict=True)), version) for _, version, *values in found]
+        for row in rows:
+            row[c.EXPLORATION] = None if row[c.EXPLORATION] is None else bool(row[c.EXPLORATION])
+        return pa.Table.from_pylist(rows, schema=c.EVENTS), found[-1][0] if found else after
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    def _connection(self) -> sqlite3.Connection:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self._path, timeout=self._timeout_s)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            self._local.connection = connection
+        return connection

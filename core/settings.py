@@ -1,0 +1,30 @@
+"""The process's environment, read here and nowhere else."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may differ between machines. Everything else is config."""
+
+    var_dir: Path
+    """Artefacts: worlds, snapshots, releases, logs (UPNEXT_VAR, default ./var)."""
+    redis_url: str | None
+    """An existing Redis or Valkey (REDIS_URL); none means start one."""
+    admin_token: str | None
+    """Token for admin routes (UPNEXT_ADMIN_TOKEN); none means admin routes are refused."""
+    data_dir: Path | None
+    """Real data for measuring (UPNEXT_DATA)."""
+
+
+def load() -> Settings:
+    """Settings from the environment."""
+    data = os.environ.get("UPNEXT_DATA")
+    return Settings(
+        var_dir=Path(os.environ.get("UPNEXT_VAR", "var")),
+        redis_url=os.environ.get("REDIS_URL") or None,
+        admin_token=os.environ.get("UPNEXT_ADMIN_TOKEN") or None,
+        data_dir=Path(data) if data else None,
+    )

@@ -1,0 +1,1 @@
+"""Embedding tables: one TableConfig over torchrec, hashing, sharding and caches."""

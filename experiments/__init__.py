@@ -1,0 +1,1 @@
+"""Which model is better? Assignment, tests, interleaving and off-policy estimators."""

@@ -1,0 +1,1 @@
+"""Features declared once and read two ways: point in time for training, incrementally for serving."""

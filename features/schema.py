@@ -1,0 +1,64 @@
+"""What a model sees: one batch of features, the same whether built offline for training or online for a request.
+
+Shape legend: B requests (training rows), K candidates each (1 in training), L history length, Fv/Fd/Fx numeric features of
+viewer / video / cross, Cv/Cx categorical ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class ViewerPart:
+    """Everything about the viewers of B requests: one round trip to the store."""
+
+    dense_BF: Floats
+    """[B, Fv] numeric viewer features, columns as in FeatureSchema.viewer_dense."""
+    codes_BC: Codes
+    """[B, Cv] attribute and context codes, columns as in FeatureSchema.viewer_codes."""
+    history_BL: Codes
+    """[B, L] video rows of the latest clicks, most recent first, −1 padding."""
+    history_age_BL: Floats
+    """[B, L] hours since each of them; 0 at padding."""
+    seen: tuple[Codes, ...]
+    """Per request: rows of all remembered clicks (up to SEEN_LIMIT), for the seen filter. Empty in training."""
+
+    def __len__(self) -> int:
+        return len(self.dense_BF)
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """Viewer part plus K candidates per request."""
+
+    viewer: ViewerPart
+    video_BK: Codes
+    """[B, K] catalogue rows, never −1."""
+    video_dense_BKF: Floats
+    """[B, K, Fd] numeric video features at the request's time."""
+    cross_dense_BKF: Floats
+    """[B, K, Fx] numeric viewer × video features."""
+    cross_codes_BKC: Codes
+    """[B, K, Cx] viewer × video cross codes."""
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """Column names of every matrix and the size of every vocabulary; its hash pins a release to the code that reads it."""
+
+    viewer_dense: tuple[str, ...]
+    viewer_codes: tuple[str, ...]
+    viewer_code_sizes: tuple[int, ...]
+    video_dense: tuple[str, ...]
+    cross_dense: tuple[str, ...]
+    cross_codes: tuple[str, ...]
+    cross_code_sizes: tuple[int, ...]
+    history_length: int
+    content_size: int
+    video_code_sizes: tuple[int, ...]
+    """Sizes of category, channel and language vocabularies (the catalogue's codes)."""

@@ -1,0 +1,1 @@
+"""What changed? Drift, feedback health and alerts."""

@@ -1,0 +1,1 @@
+"""Everything offline: train, evaluate, publish."""
