@@ -1,0 +1,69 @@
+"""`upnext demo`: world → train → publish → serve → simulated viewers, in one command."""
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    preset: Annotated[str, typer.Option(help="tiny (seconds) | demo (minutes) | full")] = "demo",
+    serve: Annotated[bool, typer.Option(help="Serve the result and start simulated viewers.")] = True,
+    host: Annotated[str, typer.Option(help="Address to bind.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to bind.")] = 8000,
+    json: Annotated[Path | None, typer.Option(help="Write leaderboard, release id and stages here.")] = None,
+) -> None:
+    """Generate a world of viewers and videos, train, publish, serve it, and let viewers come."""
+    from cli.console import console
+    from core.process import require_free_port
+
+    if serve:
+        require_free_port(host, port)
+    console.print(f"[bold]upnext demo[/] · preset {preset}")
+    _train_in_child(preset, json)
+    if serve:
+        _serve_until_interrupted(host, port)
+
+
+def _train_in_child(preset: str, json: Path | None) -> None:
+    # A child, so that the memory of training is gone before the service starts.
+    command = [sys.executable, "-m", "cli.main", "train", "--source", "world", "--preset", preset]
+    finished = subprocess.run([*command, *(["--json", str(json)] if json else [])], check=False)
+    if finished.returncode:
+        raise typer.Exit(finished.returncode)
+
+
+def _serve_until_interrupted(host: str, port: int) -> None:
+    from cli.console import console
+    from core.process import start_child, stop_children
+
+    url = f"http://{host}:{port}"
+    children = [start_child([sys.executable, "-m", "cli.main", "serve", "--host", host, "--port", str(port)])]
+    try:
+        _wait_until_ready(f"{url}/readyz", children[0])
+        children.append(start_child([sys.executable, "-m", "cli.main", "simulate", "--url", url, "--quiet"]))
+        console.print(f"\n  [bold green]upnext is running[/] — simulated viewers are watching\n\n    page        {url}/")
+        console.print(f"    operations  {url}/ops\n    API         {url}/docs\n\n  Ctrl-C ends everything.")
+        children[0].wait()
+    except KeyboardInterrupt:
+        console.print("\n  stopping …")
+    finally:
+        stop_children(children)
+
+
+def _wait_until_ready(url: str, child: subprocess.Popen[bytes], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise typer.Exit(child.returncode or 1)
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise TimeoutError(f"the service did not become ready within {timeout_s:.0f} s")

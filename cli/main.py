@@ -1,0 +1,39 @@
+"""The command line: one file per command group, heavy imports only inside the command that needs them."""
+
+import sys
+
+import typer
+
+from cli import demo, doctor, evaluate, release, serve, simulate, train
+from core.errors import UpnextError
+
+app = typer.Typer(
+    name="upnext",
+    help="A YouTube-style recommender to run, measure and study.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command(name="demo")(demo.demo)
+app.command(name="train")(train.train)
+app.command(name="serve")(serve.serve)
+app.command(name="simulate")(simulate.simulate)
+app.command(name="evaluate")(evaluate.evaluate)
+app.add_typer(release.app, name="release")
+app.command(name="doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run a command; an error that was raised on purpose is printed in its own words, without a traceback."""
+    try:
+        app()
+    except UpnextError as error:
+        typer.secho(f"upnext: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Child processes that never outlive their parent, and ports that are free.
+
+Linux delivers PR_SET_PDEATHSIG when the *thread* that forked the child ends, so children are started from the main thread.
+On other systems the signal is not available and only an orderly exit ends children.
+"""
+
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from core.errors import BadInput
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """A `preexec_fn` that asks the kernel to end the child when its parent ends; None where there is no such thing."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def arm() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return arm
+
+
+def start_child(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a process that ends with this one. A Ctrl-C in the terminal reaches the parent only."""
+    return subprocess.Popen(command, preexec_fn=die_with_parent(), start_new_session=True)
+
+
+def stop_children(children: Sequence[subprocess.Popen[bytes]], patience_s: float = 10.0) -> None:
+    """Ask each to end, last started first, and insist after `patience_s`."""
+    for child in reversed(children):
+        if child.poll() is None:
+            child.terminate()
+    for child in reversed(children):
+        try:
+            child.wait(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Make sure that a server could bind here.
+
+    Raises:
+        BadInput: something listens there already, or the address is not this machine's.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise BadInput(f"cannot listen on {host}:{port} ({error.strerror}); stop what runs there or pass --port") from error

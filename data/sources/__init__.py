@@ -1,0 +1,1 @@
+"""Other people's logs, one loader per file; `registry.load` is the way in."""

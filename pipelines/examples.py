@@ -1,0 +1,172 @@
+"""From a log to training examples for both stages, point in time.
+
+Towers learn from clicks. The ranker learns from two kinds of rows, both later than the towers' clicks so that the towers'
+score (its input) is as good there as it will be in service, not better:
+impressions with what came of them, and lists of one clicked video among candidates that retrieval returned.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import columns as c
+from core import events as ev
+from core import rng
+from data.catalogue import Catalogue, ViewerTable
+from data.labels import definitions as labels
+from features import offline
+from features.schema import FeatureBatch, ViewerPart
+from ranking.batches import Impressions, Lists
+from retrieval.batches import RetrievalExamples
+from retrieval.index import VectorIndex
+
+Encode = Callable[[ViewerPart], NDArray[np.float32]]
+_BLOCK = 8_192
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """The clicks of a log in time order, with the features of the moment before each."""
+
+    features: offline.OfflineFeatures
+    viewer_ids: NDArray[np.int64]
+    video_rows: NDArray[np.int32]
+    at: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def between(self, begin: int, end: int) -> NDArray[np.int64]:
+        """Positions of clicks with begin ≤ at < end."""
+        return np.flatnonzero((self.at >= begin) & (self.at < end))
+
+    def examples(self, positions: NDArray[np.int64]) -> RetrievalExamples:
+        """Those clicks as the towers' training examples."""
+        return RetrievalExamples(
+            viewer_part=lambda rows: self.features.viewer_part(positions[rows]),
+            video_rows=self.video_rows[positions],
+            at=self.at[positions],
+            num=len(positions),
+        )
+
+
+def clicks(events: pl.DataFrame, catalogue: Catalogue, viewers: ViewerTable, until: int) -> Clicks:
+    """Every click on a known video received before `until`."""
+    found = events.filter((pl.col(c.KIND) == ev.CLICK) & (pl.col(c.RECEIVED_AT) < until))
+    rows = catalogue.rows(found[c.VIDEO_ID].fill_null(-1).to_numpy())
+    found, rows = found.filter(pl.Series(rows >= 0)), rows[rows >= 0]
+    viewer_ids, at = found[c.VIEWER_ID].to_numpy(), found[c.RECEIVED_AT].to_numpy()
+    built = offline.build(events, catalogue, viewers, viewer_ids=viewer_ids, at=at, video_rows=rows)
+    return Clicks(built, viewer_ids, rows, at)
+
+
+def encode_all(features: offline.OfflineFeatures, rows: NDArray[np.int64], encode: Encode) -> NDArray[np.float32]:
+    """Viewer vectors of many requests, block by block. [n, D]"""
+    blocks = [encode(features.viewer_part(rows[i : i + _BLOCK])) for i in range(0, len(rows), _BLOCK)]
+    return np.concatenate(blocks) if blocks else np.zeros((0, 1), dtype=np.float32)
+
+
+def _affinity(viewer_BD: NDArray[np.float32], video_VD: NDArray[np.float32], rows_BK: NDArray[np.int32]) -> NDArray[np.float32]:
+    parts = [
+        np.einsum("bd,bkd->bk", viewer_BD[i : i + _BLOCK], video_VD[rows_BK[i : i + _BLOCK]], optimize=True)
+        for i in range(0, len(rows_BK), _BLOCK)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def impression_rows(
+    events: pl.DataFrame,
+    catalogue: Catalogue,
+    viewers: ViewerTable,
+    window: tuple[int, int],
+    encode: Encode,
+    video_VD: NDArray[np.float32],
+) -> Impressions | None:
+    """Impressions of a time window with their outcomes; None when the log has none."""
+    begin, end = window
+    outcomes = labels.impression_outcomes(events.filter(pl.col(c.RECEIVED_AT) < end))
+    outcomes = outcomes.filter(pl.col("at") >= begin)
+    rows = catalogue.rows(outcomes[c.VIDEO_ID].to_numpy())
+    outcomes, rows = outcomes.filter(pl.Series(rows >= 0)), rows[rows >= 0]
+    if not len(outcomes):
+        return None
+    viewer_ids, at = outcomes[c.VIEWER_ID].to_numpy(), outcomes["at"].to_numpy()
+    built = offline.build(events, catalogue, viewers, viewer_ids=viewer_ids, at=at, video_rows=rows)
+    viewer_BD = encode_all(built, np.arange(len(rows)), encode)
+    return Impressions(
+        features=built.batch,
+        clicked=outcomes["clicked"].cast(pl.Float32).to_numpy(),
+        watch_s=outcomes["watch_s"].cast(pl.Float32).fill_null(np.nan).to_numpy(),
+        liked=outcomes["liked"].cast(pl.Float32).to_numpy(),
+        disliked=outcomes["disliked"].cast(pl.Float32).to_numpy(),
+        position=outcomes[c.POSITION].fill_null(0).to_numpy().astype(np.int32),
+        affinity=_affinity(viewer_BD, video_VD, rows[:, None])[:, 0],
+        at=at,
+    )
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """How lists of candidates are drawn."""
+
+    retrieved: int = 24
+    """Negatives among what retrieval returned."""
+    uniform: int = 7
+    """Negatives drawn uniformly from the catalogue."""
+    depth: int = 300
+    """Retrieved negatives come from the first `depth` ranks."""
+    max_lists: int = 30_000
+    """Clicks that become lists, drawn uniformly when there are more."""
+
+
+def list_rows(
+    clicked: Clicks,
+    positions: NDArray[np.int64],
+    encode: Encode,
+    index: VectorIndex,
+    video_VD: NDArray[np.float32],
+    config: ListConfig,
+    seed: int,
+    feedback: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> Lists:
+    """One list per click: the clicked video in column 0, then sampled negatives.
+
+    A sampled video equal to the clicked one is masked. `feedback` holds liked and disliked per click (nan where unknown).
+    """
+    viewer_BD = encode_all(clicked.features, positions, encode)
+    target = clicked.video_rows[positions][:, None]
+    negatives = _negatives(viewer_BD, index, len(video_VD), config, seed)
+    rows = np.concatenate([target, negatives], axis=1).astype(np.int32)
+    valid = (rows >= 0) & np.concatenate([np.ones_like(target, dtype=bool), negatives != target], axis=1)
+    rows = np.where(rows >= 0, rows, 0)
+
+    def batch(chosen: NDArray[np.int64]) -> FeatureBatch:
+        return clicked.features.against(positions[chosen], rows[chosen])
+
+    liked, disliked = feedback
+    return Lists(
+        features=batch,
+        affinity=_affinity(viewer_BD, video_VD, rows),
+        mask=valid,
+        liked=liked[positions],
+        disliked=disliked[positions],
+        at=clicked.at[positions],
+    )
+
+
+def _negatives(
+    viewer_BD: NDArray[np.float32], index: VectorIndex, num_videos: int, config: ListConfig, seed: int
+) -> NDArray[np.int32]:
+    random = rng.stream(seed, "ranker negatives")
+    depth = min(config.depth, num_videos)
+    drawn = []
+    for i in range(0, len(viewer_BD), _BLOCK):
+        _, found = index.search(viewer_BD[i : i + _BLOCK], depth)
+        picks = random.integers(0, depth, size=(len(found), config.retrieved))
+        drawn.append(np.take_along_axis(found, picks, axis=1))
+    uniform = random.integers(0, num_videos, size=(len(viewer_BD), config.uniform), dtype=np.int32)
+    return np.concatenate([np.concatenate(drawn), uniform], axis=1).astype(np.int32)
+

@@ -1,0 +1,121 @@
+"""Training both stages in the order that keeps the ranker honest.
+
+    towers on clicks before t_a → their score is out of sample on [t_a, t0) → the ranker learns there → towers continue to t0
+
+t_a and t0 come from `data.splits`; everything from t0 on is for testing only.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import columns as c
+from core import events as ev
+from core import rng
+from data.catalogue import Catalogue, ViewerTable
+from data.dataset import Dataset
+from data.splits import TimeSplit
+from features.schema import FeatureSchema
+from pipelines import examples
+from pipelines.presets import RunConfig
+from ranking import train as ranking
+from ranking.batches import RankingData
+from ranking.model import Ranker
+from retrieval import export, index
+from retrieval import train as retrieval
+from retrieval.encoder import ViewerEncoder
+from retrieval.towers import TwoTower
+
+Advance = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What both stages are trained from."""
+
+    dataset: Dataset
+    catalogue: Catalogue
+    viewers: ViewerTable
+    split: TimeSplit
+    clicks: examples.Clicks
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Column names of every matrix."""
+        return self.clicks.features.schema
+
+
+def prepare(dataset: Dataset, catalogue: Catalogue, viewers: ViewerTable, split: TimeSplit) -> Material:
+    """Features of the moment before every training click."""
+    return Material(dataset, catalogue, viewers, split, examples.clicks(dataset.events, catalogue, viewers, split.test_from))
+
+
+def towers(
+    material: Material, config: RunConfig, *, until: int, advance: Advance, warm_start: TwoTower | None = None
+) -> TwoTower:
+    """Two towers on the clicks before `until`; with `warm_start`, a few more epochs from there."""
+    positions = material.clicks.between(0, until)
+    plan = config.towers if warm_start is None else config.continued_towers()
+    return retrieval.train(
+        plan,
+        material.schema,
+        material.catalogue,
+        material.clicks.examples(positions),
+        warm_start=warm_start,
+        on_step=_reporter(advance),
+    )
+
+
+def ranker(material: Material, config: RunConfig, first: TwoTower, advance: Advance) -> Ranker:
+    """The ranker on [t_a, t0), seeing the score of towers that were trained before t_a."""
+    with tempfile.TemporaryDirectory() as folder:
+        export.export(first, material.catalogue, Path(folder), at=material.split.ranker_from)
+        encode = ViewerEncoder.load(Path(folder)).encode
+        video_VD = np.load(Path(folder) / "video_vectors.npy")
+    window = (material.split.ranker_from, material.split.test_from)
+    events = material.dataset.events
+    shown = examples.impression_rows(events, material.catalogue, material.viewers, window, encode, video_VD)
+    positions = _sample(material.clicks.between(*window), config.lists.max_lists, config.seed)
+    feedback = _feedback(material, known_from_impressions=shown is not None)
+    nearest = index.build(video_VD, config.index)
+    lists = examples.list_rows(material.clicks, positions, encode, nearest, video_VD, config.lists, config.seed, feedback)
+    data = RankingData(impressions=shown, lists=lists)
+    return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=_reporter(advance))
+
+
+def _sample(positions: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
+    if len(positions) <= limit:
+        return positions
+    return np.sort(rng.stream(seed, "ranker lists").choice(positions, size=limit, replace=False))
+
+
+def _feedback(material: Material, *, known_from_impressions: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Liked and disliked per click; unknown where the impressions already carry these labels."""
+    n = len(material.clicks)
+    if known_from_impressions:
+        return np.full(n, np.nan, dtype=np.float32), np.full(n, np.nan, dtype=np.float32)
+    video_ids = material.catalogue.video_ids[material.clicks.video_rows]
+    pairs = pl.DataFrame({c.VIEWER_ID: material.clicks.viewer_ids, c.VIDEO_ID: video_ids})
+    before = material.dataset.events.filter(pl.col(c.RECEIVED_AT) < material.split.test_from)
+    liked, disliked = (
+        pairs.join(
+            before.filter(pl.col(c.KIND) == kind).select(c.VIEWER_ID, c.VIDEO_ID, pl.lit(1.0).alias("label")).unique(),
+            on=[c.VIEWER_ID, c.VIDEO_ID],
+            how="left",
+            maintain_order="left",
+        )["label"]
+        .fill_null(0.0)
+        .cast(pl.Float32)
+        .to_numpy()
+        for kind in (ev.LIKE, ev.DISLIKE)
+    )
+    return liked, disliked
+
+
+def _reporter(advance: Advance) -> Callable[[int, int, float], None]:
+    return lambda step, steps, loss: advance(step / max(steps, 1), f"loss {loss:.3f}")

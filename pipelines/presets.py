@@ -1,0 +1,85 @@
+"""A run is a function that returns its complete config: `tiny()` in seconds, `demo()` in minutes, `full()` in hours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from core import config
+from core.errors import ConfigError
+from data.world import config as world
+from pipelines.examples import ListConfig
+from ranking.config import RankerConfig
+from retrieval.config import IndexConfig, TwoTowerConfig
+from serving.config import ServingConfig
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Where in time training ends and testing begins."""
+
+    test_fraction: float = 0.1
+    """Share of clicks, the latest, that nothing is trained on."""
+    ranker_fraction: float = 0.2
+    """Share of clicks before those whose rows train the ranker; towers see them only afterwards."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How the leaderboard is measured."""
+
+    max_cases: int = 5_000
+    """Test clicks, drawn uniformly when there are more."""
+    ease_videos: int = 8_000
+    """EASE inverts a dense matrix of this size at most."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a training run produces."""
+
+    name: str
+    seed: int = 1
+    world: world.WorldConfig = field(default_factory=world.demo)
+    split: SplitConfig = SplitConfig()
+    towers: TwoTowerConfig = TwoTowerConfig()
+    continue_epochs: int = 2
+    """Epochs over all training clicks after the ranker's window was held back."""
+    index: IndexConfig = IndexConfig()
+    lists: ListConfig = ListConfig()
+    ranker: RankerConfig = RankerConfig()
+    serving: ServingConfig = ServingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    max_broken: float = 0.05
+    """Share of broken rows above which loading a log stops."""
+
+    def continued_towers(self) -> TwoTowerConfig:
+        """The towers' plan for going on to the end of training."""
+        return replace(self.towers, epochs=self.continue_epochs)
+
+
+def tiny() -> RunConfig:
+    """Seconds: tests and a first look."""
+    return RunConfig("tiny", world=world.tiny(), towers=TwoTowerConfig.tiny(), ranker=RankerConfig.tiny())
+
+
+def demo() -> RunConfig:
+    """Minutes on two cores: the demo, and logs up to a few million events."""
+    return RunConfig("demo", world=world.demo(), towers=TwoTowerConfig.demo(), ranker=RankerConfig.demo())
+
+
+def full() -> RunConfig:
+    """Hours: a million viewers and a million videos."""
+    return RunConfig("full", world=world.full(), towers=TwoTowerConfig.full(), ranker=RankerConfig.full())
+
+
+PRESETS = {"tiny": tiny, "demo": demo, "full": full}
+
+
+def configure(preset: str, overrides: Sequence[str]) -> RunConfig:
+    """A preset with `section.key=value` overrides.
+
+    Raises:
+        ConfigError: no such preset, or an unknown key.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"there is no preset '{preset}'; known: {', '.join(PRESETS)}")
+    return config.override(PRESETS[preset](), overrides)

@@ -1,0 +1,87 @@
+"""The training run, from a log of viewers to a live release. Read `run` top to bottom: one line per stage.
+
+    log → validation → snapshot → split in time → features → towers → ranker → towers to the end → index → release files
+        → leaderboard → publish
+
+Retrieval and ranking each have their file (`fit.py`); what goes into a release is in `bundle.py`; the comparison with baselines
+in `leaderboard.py`. Evaluation runs the serving code over the very files that are published afterwards.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import config as configs
+from core import release
+from data import validation, versioning
+from data.catalogue import Catalogue, ViewerTable
+from data.splits import global_time_split
+from pipelines import bundle, fit, ingest, provenance, spaces
+from pipelines.evaluate import Leaderboard
+from pipelines.leaderboard import compare
+from pipelines.presets import RunConfig
+from pipelines.progress import Stages
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run produced."""
+
+    release_id: str
+    space: spaces.Space
+    leaderboard: Leaderboard
+    stages: list[dict[str, str | float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report that `--json` writes."""
+        return {**self.leaderboard.to_json(), "release_id": self.release_id, "space": self.space.name, "stages": self.stages}
+
+
+def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig, var_dir: Path, stages: Stages) -> RunResult:
+    """Load, train, evaluate, publish and make live."""
+    with stages("load") as stage:
+        loaded = ingest.load(source, path, mapping, config, var_dir, stage.advance)
+        dataset, space = loaded.dataset, loaded.space
+        stage.note = f"{len(dataset.events):,} events, {len(dataset.viewers):,} viewers, {len(dataset.videos):,} videos"
+    with stages("validate") as stage:
+        stage.note = validation.check(dataset).require().summary()
+    with stages("snapshot") as stage:
+        snapshot = versioning.snapshot(dataset, space.snapshots, provenance.git_commit())
+        stage.note = snapshot.snapshot_id
+    catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
+    split = global_time_split(dataset.events, config.split.test_fraction, config.split.ranker_fraction)
+    with stages("features") as stage:
+        material = fit.prepare(dataset, catalogue, viewers, split)
+        stage.note = f"{len(material.clicks):,} clicks with the features of the moment before"
+    with stages("towers") as stage:
+        first = fit.towers(material, config, until=split.ranker_from, advance=stage.advance)
+        stage.note = f"{first.num_examples:,} examples"
+    with stages("ranker") as stage:
+        ranker = fit.ranker(material, config, first, stage.advance)
+        stage.note = ", ".join(ranker.heads)
+    with stages("towers to the end") as stage:
+        towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=stage.advance)
+    with stages("release files") as stage:
+        staged = bundle.write(space.work / "staged", dataset, material, towers, ranker, config, loaded.log_offset)
+        stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"
+    with stages("evaluate") as stage:
+        leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, advance=stage.advance)
+        stage.note = f"{leaderboard.num_cases:,} test clicks"
+    with stages("publish") as stage:
+        published = release.publish(
+            space.releases,
+            lambda target: shutil.copytree(staged.path, target, dirs_exist_ok=True) and None,
+            snapshot=snapshot.snapshot_id,
+            feature_schema=staged.feature_schema,
+            config_fingerprint=configs.fingerprint(config),
+            git_commit=provenance.git_commit(),
+            created_at=provenance.now(),
+            metrics=leaderboard.to_json(),
+            hardware=provenance.hardware(),
+        )
+        release.point(space.releases, "live", published.release_id)
+        spaces.make_current(var_dir, space)
+        shutil.rmtree(space.work, ignore_errors=True)
+        stage.note = published.release_id
+    return RunResult(published.release_id, space, leaderboard, stages.to_json())

@@ -1,0 +1,211 @@
+"""Training rows: what was shown and what came of it, and what was clicked among what else could have been.
+
+`RankingData` is how a caller describes its rows: numpy arrays and a provider of features. `collect` asks the provider once for
+all of them, `Rows` serves slices as tensors. Each slice has B requests with K candidates; impressions have K = 1.
+Knows where features go, not where they come from.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core import columns as c
+from core.errors import BadInput
+from data.catalogue import Catalogue
+from features.schema import FeatureBatch, FeatureSchema, ViewerPart
+from ranking import layout as lay
+from ranking.losses import Outcomes
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Provider = Callable[[Indices], FeatureBatch]
+T = TypeVar("T")
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Impressions:
+    """R videos that were shown. Labels are NaN where the log cannot say."""
+
+    features: Provider
+    """Rows → batch with K = 1."""
+    affinity: Floats
+    """[R] two-tower cosine, from towers that were not trained on these clicks."""
+    at: NDArray[np.int64]
+    """[R] instant of the request."""
+    position: NDArray[np.int32]
+    """[R] 0-based slot; −1 unknown."""
+    clicked: Floats
+    watch_s: Floats
+    liked: Floats
+    disliked: Floats
+
+    def __len__(self) -> int:
+        return len(self.affinity)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """N clicked videos, each in column 0 of a list with candidates that were retrieved and not clicked."""
+
+    features: Provider
+    """Rows → batch with the K of `affinity`."""
+    affinity: Floats
+    """[N, K]"""
+    at: NDArray[np.int64]
+    """[N]"""
+    mask: NDArray[np.bool_]
+    """[N, K] False at padding; column 0 is always True."""
+    liked: Floats
+    """[N] labels of column 0, NaN where unknown or where `Impressions` already has this click."""
+    disliked: Floats
+
+    def __len__(self) -> int:
+        return len(self.affinity)
+
+
+@dataclass(frozen=True)
+class RankingData:
+    """Either part may be absent: a log without impressions has only lists."""
+
+    impressions: Impressions | None = None
+    lists: Lists | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One slice as tensors, before embeddings are looked up."""
+
+    viewer_numbers_BF: Tensor
+    viewer_codes_BC: Tensor
+    history_BL: Tensor
+    """Video rows, −1 padding."""
+    candidate_numbers_BKF: Tensor
+    candidate_codes_BKC: Tensor
+    video_BK: Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of one part, features collected. N rows in the order given."""
+
+    batch: FeatureBatch
+    numbers_NKF: Floats
+    codes_NKC: NDArray[np.int32]
+    viewer_codes_NC: NDArray[np.int32]
+    device_N: NDArray[np.int32]
+    """0 where the schema has no device."""
+    at: NDArray[np.int64]
+    mask_NK: NDArray[np.bool_]
+    position_N: NDArray[np.int32]
+    labels_N4: Floats
+    """clicked, watch_s, liked, disliked of column 0."""
+    listed: bool = False
+    """True for lists, whose column 0 is clicked by construction."""
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def inputs(self, rows: Indices) -> Inputs:
+        """The slice `rows`, B = len(rows)."""
+        viewer = self.batch.viewer
+        return Inputs(
+            viewer_numbers_BF=torch.from_numpy(viewer.dense_BF[rows]),
+            viewer_codes_BC=torch.from_numpy(self.viewer_codes_NC[rows]),
+            history_BL=torch.from_numpy(viewer.history_BL[rows]),
+            candidate_numbers_BKF=torch.from_numpy(self.numbers_NKF[rows]),
+            candidate_codes_BKC=torch.from_numpy(self.codes_NKC[rows]),
+            video_BK=torch.from_numpy(self.batch.video_BK[rows]),
+        )
+
+    def outcomes(self, rows: Indices) -> Outcomes:
+        """Labels of column 0."""
+        return Outcomes(*torch.from_numpy(self.labels_N4[rows]).unbind(1))
+
+    def mask(self, rows: Indices) -> Tensor:
+        """[B, K]"""
+        return torch.from_numpy(self.mask_NK[rows])
+
+    def position(self, rows: Indices) -> tuple[Tensor, Tensor]:
+        """Slot and device code, each int64 [B]."""
+        return torch.from_numpy(self.position_N[rows]).long(), torch.from_numpy(self.device_N[rows]).long()
+
+    def split(self, holdout: float) -> tuple[Indices, Indices]:
+        """Earlier rows and the last share of them in time."""
+        order = np.argsort(self.at, kind="stable")
+        cut = len(order) - round(len(order) * holdout)
+        return order[:cut], order[cut:]
+
+
+def impressions(part: Impressions, schema: FeatureSchema, catalogue: Catalogue, columns: lay.Layout) -> Rows:
+    """Collect what was shown."""
+    labels = np.stack([part.clicked, part.watch_s, part.liked, part.disliked], axis=1).astype(np.float32)
+    rows = _collect(part.features, part.affinity[:, None], part.at, schema, catalogue, columns)
+    return replace(rows, position_N=np.asarray(part.position, dtype=np.int32), labels_N4=labels)
+
+
+def lists(part: Lists, schema: FeatureSchema, catalogue: Catalogue, columns: lay.Layout) -> Rows:
+    """Collect what was clicked, with its list."""
+    clicked, unknown = np.ones(len(part)), np.full(len(part), np.nan)
+    labels = np.stack([clicked, unknown, part.liked, part.disliked], axis=1).astype(np.float32)
+    if not part.mask[:, 0].all():
+        raise BadInput("column 0 of a list is the clicked video and cannot be masked")
+    rows = _collect(part.features, part.affinity, part.at, schema, catalogue, columns)
+    return replace(rows, mask_NK=part.mask, labels_N4=labels, listed=True)
+
+
+def _collect(
+    features: Provider,
+    affinity_NK: Floats,
+    at: NDArray[np.int64],
+    schema: FeatureSchema,
+    catalogue: Catalogue,
+    columns: lay.Layout,
+) -> Rows:
+    count, width = affinity_NK.shape
+    if not count:
+        raise BadInput("there are no training rows; leave the part out instead")
+    step = max(_CHUNK // width, 1)
+    batch = _concatenate([features(np.arange(i, min(i + step, count))) for i in range(0, count, step)])
+    if batch.video_BK.shape != affinity_NK.shape:
+        raise BadInput(f"features are for {batch.video_BK.shape} videos and affinity for {affinity_NK.shape}; they must agree")
+    device = schema.viewer_codes.index(c.DEVICE) if c.DEVICE in schema.viewer_codes else None
+    rows = Rows(
+        batch=batch,
+        numbers_NKF=lay.candidate_numbers(batch, np.asarray(affinity_NK, dtype=np.float32), catalogue),
+        codes_NKC=lay.candidate_codes(batch, catalogue, columns),
+        viewer_codes_NC=lay.viewer_codes(batch, columns),
+        device_N=batch.viewer.codes_BC[:, device] if device is not None else np.zeros(count, dtype=np.int32),
+        at=np.asarray(at, dtype=np.int64),
+        mask_NK=np.ones((count, width), dtype=bool),
+        position_N=np.full(count, -1, dtype=np.int32),
+        labels_N4=np.full((count, 4), np.nan, dtype=np.float32),
+    )
+    _check(rows, columns)
+    return rows
+
+
+def _check(rows: Rows, columns: lay.Layout) -> None:
+    bounds = np.array([*columns.viewer_offsets, *columns.candidate_offsets, columns.num_codes])
+    for codes, offsets in ((rows.viewer_codes_NC, columns.viewer_offsets), (rows.codes_NKC, columns.candidate_offsets)):
+        ends = bounds[np.searchsorted(bounds, offsets, side="right")]
+        if ((codes < np.asarray(offsets)) | (codes >= ends)).any():
+            raise BadInput("a categorical feature has a code outside the vocabulary that its schema states")
+
+
+def _concatenate(parts: list[FeatureBatch]) -> FeatureBatch:
+    """One batch of all rows; the provider's `seen` is not needed."""
+    viewers = [replace(part.viewer, seen=()) for part in parts]
+    viewer = replace(_join(viewers, ViewerPart), seen=())
+    return replace(_join([replace(part, viewer=viewer) for part in parts], FeatureBatch), viewer=viewer)
+
+
+def _join(parts: list[T], kind: type[T]) -> T:
+    arrays = {f.name: [getattr(part, f.name) for part in parts] for f in fields(kind)}  # type: ignore[arg-type]
+    joined = {name: np.concatenate(pieces) for name, pieces in arrays.items() if isinstance(pieces[0], np.ndarray)}
+    return replace(parts[0], **joined)  # type: ignore[type-var]

@@ -1,0 +1,114 @@
+"""Every number that ranking can be asked to change: the model and its training, the utility formula, the final order.
+
+Frozen dataclasses, torch-free, saved inside a release and read back by the server. Presets: `tiny` (seconds, tests),
+`demo` (a laptop) and `full` (a large log).
+"""
+
+from dataclasses import dataclass, field
+
+HEADS = ("click", "watch", "like", "dislike", "relevance")
+"""All heads, in the order of the network's output columns."""
+
+
+@dataclass(frozen=True)
+class CombineConfig:
+    """Weights of the utility formula in `ranking.combine`. A head that is absent is skipped."""
+
+    relevance: float = 1.0
+    """Per unit of the relevance logit."""
+    affinity: float = 10.0
+    """Per unit of cosine; used only where there is no relevance head."""
+    click: float = 0.5
+    """Per unit of log-odds of a click."""
+    watch: float = 0.5
+    """Per unit of log(1 + expected seconds)."""
+    like: float = 0.1
+    """Per unit of log-odds of a like."""
+    dislike: float = 0.1
+    """Taken off per unit of log-odds of a dislike."""
+
+
+@dataclass(frozen=True)
+class RerankConfig:
+    """What the final order trades against utility in `ranking.rerank`."""
+
+    diversity: float = 0.15
+    """MMR trade-off in [0, 1]: 0 is pure utility, 1 pure dissimilarity."""
+    channel_cap: int = 3
+    """Most videos of one known channel on a page; 0 means no cap."""
+    freshness: float = 0.0
+    """Utility added to a video uploaded this instant."""
+    freshness_half_life_days: float = 3.0
+    """Age in days at which that bonus has halved."""
+    pool: int = 100
+    """How many of the best candidates diversity looks at."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each head's mean loss counts in the sum that is minimised."""
+
+    click: float = 1.0
+    watch: float = 0.2
+    like: float = 0.2
+    dislike: float = 0.2
+    relevance: float = 1.0
+
+
+@dataclass(frozen=True)
+class RankerConfig:
+    """The multi-task model and how it is trained."""
+
+    seed: int = 0
+    video_dim: int = 16
+    """Width of the ranker's own video table."""
+    code_dim: int = 8
+    """Width of every categorical embedding."""
+    cross_layers: int = 2
+    """DCN-v2 layers."""
+    cross_rank: int = 32
+    """Rank of their weight matrices."""
+    hidden: tuple[int, ...] = (128, 64)
+    """Widths of the shared trunk."""
+    head_hidden: int = 32
+    """Width of each head's small tower."""
+    batch_impressions: int = 1024
+    """Impressions per step; lists are spread over the same steps."""
+    batch_lists: int = 128
+    """Most lists per step."""
+    max_epochs: int = 6
+    """Passes over the training rows, fewer when the held-out loss rises."""
+    learning_rate: float = 2e-3
+    """Adam, everything but the video table; falls to a tenth of itself along a half cosine."""
+    table_learning_rate: float = 0.05
+    """Row-wise Adagrad on the video table."""
+    weight_decay: float = 1e-5
+    """Decoupled (AdamW)."""
+    holdout: float = 0.1
+    """Last share of the rows in time, kept for early stopping and calibration."""
+    position_dropout: float = 0.1
+    """Share of training impressions whose position is hidden from the position-bias tower."""
+    max_position: int = 50
+    """Positions from here on share one bias."""
+    min_positives: int = 20
+    """A head with fewer positive labels in the training rows is left out."""
+    loss_weights: LossWeights = field(default_factory=LossWeights)
+    combine: CombineConfig = field(default_factory=CombineConfig)
+    """Saved in the release with the model whose scores it weighs."""
+
+
+def tiny() -> RankerConfig:
+    """Seconds on one core, for tests."""
+    return RankerConfig(
+        video_dim=8, code_dim=4, cross_layers=1, cross_rank=8, hidden=(32, 16), head_hidden=8, batch_impressions=256, batch_lists=32
+    )
+
+
+def demo() -> RankerConfig:
+    """The built-in world on a laptop."""
+    return RankerConfig()
+
+
+def full() -> RankerConfig:
+    """A large log."""
+    return RankerConfig(video_dim=32, cross_layers=3, cross_rank=64, hidden=(256, 128), batch_impressions=4096, batch_lists=256)

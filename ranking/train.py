@@ -1,0 +1,245 @@
+"""Rows → a trained, calibrated ranker. Deterministic for a seed on one machine.
+
+Impressions and lists are cut into the same number of steps, so that every step sees both in proportion. The last rows in time
+are held out: they stop training when their loss rises, and they calibrate (`ranking.heldout`). Dense parameters train with
+AdamW, the video table with its own optimiser; rows of it that no training row touched are set to zero at the end, so a video
+without a past is scored by its features alone. Knows nothing of files or of where rows come from.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import BadInput
+from core.rng import stream, torch_seed
+from data.catalogue import Catalogue
+from features.schema import FeatureSchema
+from ranking import batches, heldout, losses
+from ranking.batches import RankingData, Rows
+from ranking.config import HEADS, RankerConfig
+from ranking.layout import Layout, layout
+from ranking.model import Ranker, RankerModel, Statistics
+
+Indices = NDArray[np.int64]
+OnStep = Callable[[int, int, float], None]
+_SAMPLE = 50_000
+_MAX_GRADIENT = 5.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Collected rows of one kind and which of them train."""
+
+    rows: Rows
+    train: Indices
+    held: Indices
+
+
+@dataclass(frozen=True)
+class Parts:
+    """At least one of them is there."""
+
+    impressions: Part | None
+    lists: Part | None
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter([part for part in (self.impressions, self.lists) if part])
+
+
+def train(
+    config: RankerConfig, schema: FeatureSchema, catalogue: Catalogue, data: RankingData, *, on_step: OnStep | None = None
+) -> Ranker:
+    """Train the heads that `data` can train.
+
+    Args:
+        on_step: called with (step, most steps, loss) after each step.
+
+    Raises:
+        BadInput: no rows, too few labels for any head, or a loss that is not finite.
+    """
+    columns = layout(schema, config)
+    parts = _collect(config, schema, catalogue, data, columns)
+    heads = _trainable(parts, config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(config.seed, "ranker"))
+        devices = dict(zip(schema.viewer_codes, schema.viewer_code_sizes, strict=True)).get("device", 1)
+        model = RankerModel(config, columns, heads, _statistics(parts, catalogue), len(catalogue), devices)
+        _start_at_base_rates(model, parts, heads)
+        seen = _fit(model, parts, heads, config, on_step)
+    model.embedder.video.forget_all_but(_touched(parts, len(catalogue)))
+    held = heldout.assess(model, heads, [(part.rows, part.held) for part in parts])
+    return Ranker(
+        model=model,
+        config=config,
+        schema=schema,
+        columns=columns,
+        heads=heads,
+        curves=held.curves,
+        watch_scale=held.watch_scale,
+        position_curve=tuple(model.position.curve().tolist()) if "click" in heads else (),
+        metrics=held.metrics,
+        losses=tuple(seen),
+    )
+
+
+def _collect(
+    config: RankerConfig, schema: FeatureSchema, catalogue: Catalogue, data: RankingData, columns: Layout
+) -> Parts:
+    def part(rows: Rows) -> Part:
+        before, after = rows.split(config.holdout)
+        return Part(rows, before, after if len(after) else before)
+
+    shown, clicked = data.impressions, data.lists
+    parts = Parts(
+        impressions=part(batches.impressions(shown, schema, catalogue, columns)) if shown is not None and len(shown) else None,
+        lists=part(batches.lists(clicked, schema, catalogue, columns)) if clicked is not None and len(clicked) else None,
+    )
+    if not list(parts):
+        raise BadInput("there is nothing to train the ranker on: the log has neither impressions nor clicks in its window")
+    return parts
+
+
+def _labels(parts: Parts, head: str) -> NDArray[np.float32]:
+    """Known training labels of a head."""
+    found = []
+    for part in parts:
+        outcomes = part.rows.outcomes(part.train)
+        if head != "click":
+            found.append(outcomes.given_click(head))
+        elif part is parts.impressions:
+            found.append(outcomes.clicked)
+    labels = torch.cat(found).numpy() if found else np.empty(0, dtype=np.float32)
+    return labels[~np.isnan(labels)]
+
+
+def _trainable(parts: Parts, config: RankerConfig) -> tuple[str, ...]:
+    """Heads with enough labels."""
+
+    def enough(head: str) -> bool:
+        if head == "relevance":
+            return parts.lists is not None and len(parts.lists.train) >= config.min_positives
+        labels = _labels(parts, head)
+        positives = int((labels > 0).sum())
+        return positives >= config.min_positives and (head == "watch" or positives < len(labels))
+
+    heads = tuple(head for head in HEADS if enough(head))
+    if not heads:
+        raise BadInput(f"no head has {config.min_positives} positive labels; use a longer training window")
+    return heads
+
+
+def _statistics(parts: Parts, catalogue: Catalogue) -> Statistics:
+    """Over an evenly spaced sample of the training rows; content columns share one scale."""
+    viewer, candidate = [], []
+    for part in parts:
+        rows = part.train[:: max(len(part.train) // _SAMPLE, 1)]
+        viewer.append(part.rows.batch.viewer.dense_BF[rows].astype(np.float64))
+        numbers = part.rows.numbers_NKF[rows][part.rows.mask_NK[rows]]
+        candidate.append(numbers[:: max(len(numbers) // _SAMPLE, 1)].astype(np.float64))
+    viewer_all, candidate_all = np.concatenate(viewer), np.concatenate(candidate)
+    mean, std = np.nanmean(candidate_all, axis=0), _spread(candidate_all)
+    width = catalogue.content.shape[1]
+    if width:
+        mean[-width:] = 0.0
+        std[-width:] = max(float(np.sqrt(np.mean(np.square(catalogue.content)))), 1e-6)
+    return Statistics(np.nanmean(viewer_all, axis=0), _spread(viewer_all), mean, std)
+
+
+def _spread(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    std = np.nanstd(numbers, axis=0)
+    return np.where(std > 1e-6, std, 1.0)
+
+
+def _start_at_base_rates(model: RankerModel, parts: Parts, heads: tuple[str, ...]) -> None:
+    """Every head starts at what it would predict for everyone."""
+    for column, head in enumerate(heads):
+        if head == "relevance":
+            continue
+        mean = float(_labels(parts, head).mean())
+        model.network.linear.bias.data[column] = math.log(mean) if head == "watch" else math.log(mean / (1 - mean))
+
+
+def _fit(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: RankerConfig, on_step: OnStep | None) -> list[float]:
+    """Train until the held-out loss rises, leave the best weights in `model`, return every step's loss."""
+    optimiser = torch.optim.AdamW(model.dense_parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    steps = max(
+        math.ceil(len(parts.impressions.train) / config.batch_impressions) if parts.impressions else 0,
+        math.ceil(len(parts.lists.train) / config.batch_lists) if parts.lists else 0,
+    )
+    most = steps * config.max_epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.55 + 0.45 * math.cos(math.pi * step / most))
+    best, best_weights, seen = math.inf, model.weights(), []
+    for epoch in range(config.max_epochs):
+        for slices in _plan(parts, steps, config, epoch):
+            loss = _step(model, slices, heads, config)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.dense_parameters(), _MAX_GRADIENT)
+            optimiser.step()
+            schedule.step()
+            seen.append(loss.item())
+            if not math.isfinite(seen[-1]):
+                raise BadInput(f"the ranking loss is {seen[-1]} at step {len(seen)}; check the features for infinite values")
+            if on_step:
+                on_step(len(seen), most, seen[-1])
+        held = _held_loss(model, parts, heads, config)
+        if held >= best:
+            break
+        best, best_weights = held, model.weights()
+    model.restore(best_weights)
+    return seen
+
+
+def _plan(parts: Parts, steps: int, config: RankerConfig, epoch: int) -> Iterator[list[tuple[Rows, Indices]]]:
+    """One epoch: per step, a slice of each part."""
+    rng = stream(config.seed, "ranker rows", epoch)
+    cut = [np.array_split(rng.permutation(part.train), steps) for part in parts]
+    for step in range(steps):
+        yield [(part.rows, rows[step]) for part, rows in zip(parts, cut, strict=True) if len(rows[step])]
+
+
+def _step(
+    model: RankerModel, slices: list[tuple[Rows, Indices]], heads: tuple[str, ...], config: RankerConfig
+) -> Tensor:
+    """Loss of one step."""
+    total = []
+    for rows, index in slices:
+        position, device = rows.position(index)
+        hidden = torch.rand(len(position)) < config.position_dropout
+        bias = model.position(torch.where(hidden, -1, position), device)
+        total.append(_loss(model(rows.inputs(index)), rows, index, heads, bias, config))
+    return torch.stack(total).sum()
+
+
+def _loss(
+    logits_BKH: Tensor, rows: Rows, index: Indices, heads: tuple[str, ...], bias_B: Tensor, config: RankerConfig
+) -> Tensor:
+    """Weighted loss of one slice of impressions or of lists."""
+    found = losses.of_outcomes(logits_BKH[:, 0], heads, rows.outcomes(index), None if rows.listed else bias_B)
+    if rows.listed and "relevance" in heads:
+        found["relevance"] = losses.listwise(logits_BKH[..., heads.index("relevance")], rows.mask(index))
+    return losses.weighted(found, asdict(config.loss_weights))
+
+
+@torch.no_grad()
+def _held_loss(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: RankerConfig) -> float:
+    total = 0.0
+    for part in parts:
+        logits = heldout.predict(model, part.rows, part.held)
+        bias = model.position(*part.rows.position(part.held))
+        total += float(_loss(logits, part.rows, part.held, heads, bias, config))
+    return total
+
+
+def _touched(parts: Parts, num_videos: int) -> NDArray[np.bool_]:
+    """[V] videos that a training row showed, listed or had in its history."""
+    touched = np.zeros(num_videos + 1, dtype=bool)
+    for part in parts:
+        touched[part.rows.batch.video_BK[part.train]] = True
+        touched[part.rows.batch.viewer.history_BL[part.train]] = True
+    return touched[:-1]

@@ -1,0 +1,96 @@
+"""Settings of the two towers and of the index over their vectors. Torch-free, so that the service may read them."""
+
+from dataclasses import dataclass
+
+from core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TwoTowerConfig:
+    """Everything that decides what a training run of the towers produces."""
+
+    dim: int = 64
+    """Length of viewer and video vectors, and of an id's row."""
+    hidden: tuple[int, ...] = (256,)
+    """Widths of the hidden layers of both towers."""
+    code_dim: int = 8
+    """Length of the vector of a viewer attribute or context code."""
+    history_length: int = 50
+    """Clicks read from ViewerPart.history_BL, most recent first."""
+    recent: int = 3
+    """The third pool averages this many latest clicks."""
+    decay: float = 8.0
+    """The second pool weights the click at position l by exp(−l / decay)."""
+    id_dropout: float = 0.1
+    """Probability that a candidate is shown without its id in training, so that content alone must do."""
+    batch_size: int = 1024
+    uniform_negatives: int = 1024
+    """Drawn from the whole catalogue and shared by the batch; the batch's own videos are negatives too."""
+    epochs: int = 8
+    table_learning_rate: float = 0.05
+    """Row-wise Adagrad on video ids."""
+    code_learning_rate: float = 0.005
+    """Adam on the tables of codes."""
+    learning_rate: float = 0.001
+    """Adam on the layers."""
+    schedule: str = "cosine"
+    """cosine (to a tenth) or constant; applies to every learning rate."""
+    temperature: float = 0.07
+    logq: bool = True
+    """Subtract the log of each candidate's sampling probability (Yi et al., RecSys 2019)."""
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError on values that cannot work."""
+        if self.schedule not in ("cosine", "constant"):
+            raise ConfigError(f"schedule '{self.schedule}' is neither cosine nor constant")
+        if self.dim % 4 or self.code_dim % 4:
+            raise ConfigError(f"dim {self.dim} and code_dim {self.code_dim} must be divisible by 4")
+        if self.temperature <= 0 or not 0 <= self.id_dropout < 1:
+            raise ConfigError(f"temperature {self.temperature} must be > 0 and id_dropout {self.id_dropout} in [0, 1)")
+        if self.batch_size < 2 or self.uniform_negatives < 0:
+            raise ConfigError("batch_size must be at least 2 (the batch holds the negatives), uniform_negatives at least 0")
+
+    @staticmethod
+    def tiny() -> "TwoTowerConfig":
+        """Seconds, for tests."""
+        return TwoTowerConfig(dim=32, hidden=(64,), batch_size=256, uniform_negatives=256, epochs=4)
+
+    @staticmethod
+    def demo() -> "TwoTowerConfig":
+        """Under a minute for 130 k clicks on 50 k videos."""
+        return TwoTowerConfig()
+
+    @staticmethod
+    def full() -> "TwoTowerConfig":
+        """A million videos."""
+        return TwoTowerConfig(dim=128, hidden=(512, 256), batch_size=4096, uniform_negatives=4096, epochs=4)
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    """How the vectors are searched."""
+
+    kind: str = "auto"
+    """auto (exact below `exact_below` vectors, then hnsw), exact, hnsw or ivfpq."""
+    exact_below: int = 100_000
+    hnsw_links: int = 32
+    """Neighbours kept per vector and layer."""
+    hnsw_build_depth: int = 200
+    ivf_lists: int = 0
+    """0 means 4·√n."""
+    pq_bytes: int = 32
+    """Bytes of a compressed vector; an exact re-ranking over full vectors follows."""
+    effort: int = 128
+    """Where tuning starts: efSearch of hnsw, lists probed by ivfpq. Doubles until the recall bound holds."""
+    max_effort: int = 2048
+    min_recall: float = 0.99
+    """Measured against exact search, below which an index is refused."""
+    recall_at: int = 100
+    recall_queries: int = 200
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError on an unknown kind."""
+        if self.kind not in ("auto", "exact", "hnsw", "ivfpq"):
+            raise ConfigError(f"index kind '{self.kind}' is none of auto, exact, hnsw, ivfpq")
