@@ -1,0 +1,1 @@
+"""One runnable file per question; dated answers in results/."""

@@ -1,0 +1,120 @@
+"""How fast is a page? Starts the live release's service, loads it at a steady rate, and reports what viewers wait.
+
+    python -m benchmarks.latency --rate 50 --seconds 40 --json benchmarks/results/latency.json
+
+Reports start-up seconds, resident memory, client-side p50/p95/p99 in milliseconds and the server's own time per stage.
+Load generator and service share the machine's cores, so these are upper bounds.
+"""
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.process import start_child, stop_children
+from pipelines import provenance
+
+STAGE_SAMPLES = 200
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=int, default=50, help="requests per second")
+    parser.add_argument("--seconds", type=int, default=40, help="how long, including 5 s of warm-up")
+    parser.add_argument("--space", default=None, help="dataset to serve; the last trained one by default")
+    parser.add_argument("--json", type=Path, default=None, help="write the result here")
+    arguments = parser.parse_args()
+    result = measure(arguments.rate, arguments.seconds, arguments.space)
+    print(json.dumps(result, indent=1))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
+    """Serve, load, and describe."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    began = time.monotonic()
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *(["--space", space] if space else [])]
+    service = start_child(command)
+    try:
+        _wait(f"{url}/readyz")
+        ready_s = time.monotonic() - began
+        latencies = _load(url, rate, seconds)
+        stages = _stages(url)
+        memory_mib = _resident_mib(service.pid)
+    finally:
+        stop_children([service])
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": provenance.git_commit(),
+        "hardware": provenance.hardware(),
+        "rate_per_s": rate,
+        "requests": len(latencies),
+        "ready_s": round(ready_s, 2),
+        "service_memory_mib": memory_mib,
+        "client_ms": {name: round(float(np.percentile(latencies, q)), 2) for name, q in (("p50", 50), ("p95", 95), ("p99", 99))},
+        "server_stage_p50_ms": stages,
+    }
+
+
+def _load(url: str, rate: int, seconds: int) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "latencies.json"
+        environment = {**os.environ, "UPNEXT_LATENCIES": str(target)}  # the one place that hands settings to a child
+        flags = ["--headless", "-u", str(rate), "-r", str(rate), "-t", f"{seconds}s", "--host", url, "--only-summary"]
+        locustfile = Path(__file__).with_name("locustfile.py")
+        subprocess.run([sys.executable, "-m", "locust", "-f", str(locustfile), *flags], env=environment, check=True)
+        answer = json.loads(target.read_text())
+    if answer["failures"]:
+        raise RuntimeError(f"{len(answer['failures'])} requests failed, first: {answer['failures'][0]}")
+    return list(answer["latencies_ms"])
+
+
+def _stages(url: str) -> dict[str, float]:
+    collected: dict[str, list[float]] = {}
+    for viewer in range(STAGE_SAMPLES):
+        with urllib.request.urlopen(f"{url}/recommend?viewer_id={viewer}&k=10&explain=true", timeout=5) as response:
+            for stage, took in json.loads(response.read())["stage_ms"].items():
+                collected.setdefault(stage, []).append(took)
+    return {stage: round(statistics.median(values), 3) for stage, values in collected.items()}
+
+
+def _resident_mib(pid: int) -> int:
+    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
+    return int(line.split()[1]) // 1024
+
+
+def _wait(url: str, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.02)
+    raise TimeoutError(f"{url} did not answer within {timeout_s:.0f} s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
