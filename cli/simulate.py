@@ -26,4 +26,6 @@ def simulate(
     for totals in simulation.visits(chosen, url, rate=rate, seed=seed, seconds=seconds):
         if not quiet and time.monotonic() - last >= 1.0:
             last = time.monotonic()
-            console.print(f"  {last - began:6.0f} s  {totals.pages:6d} pages  {totals.clicks:6d} clicks  {totals.failures} failures")
+            console.print(
+                f"  {last - began:6.0f} s  {totals.pages:6d} pages  {totals.clicks:6d} clicks  {totals.failures} failures"
+            )

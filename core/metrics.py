@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 def hit_rate(hits: NDArray[np.bool_], k: int) -> Floats:
     """1 where any of the first k is relevant. [N]"""
-    return hits[:, :k].any(axis=1).astype(np.float64)
+    return np.asarray(hits[:, :k].any(axis=1), dtype=np.float64)
 
 
 def recall(hits: NDArray[np.bool_], num_relevant: ArrayLike, k: int) -> Floats:

@@ -56,6 +56,10 @@ class RawTable:
         """With derived columns."""
         return replace(self, frame=self.frame.with_columns(*columns))
 
+    def rename(self, names: Mapping[str, str]) -> "RawTable":
+        """With other column names."""
+        return replace(self, frame=self.frame.rename(dict(names)))
+
     def warn(self, *texts: str) -> "RawTable":
         """With more warnings, each prefixed by the file's name."""
         return replace(self, warnings=(*self.warnings, *(f"{self.file}: {text}" for text in texts)))
@@ -101,7 +105,9 @@ class Quarantine:
         for file, num_read in self.num_read.items():
             found = self.rows.filter(pl.col("file") == file)
             lines.append(f"{file}: {len(found):,} of {num_read:,} rows are broken ({self.share(file):.1%})")
-            by_reason = found.group_by(REASON).agg(pl.len(), pl.first("line", "raw")).sort(["len", REASON], descending=[True, False])
+            by_reason = (
+                found.group_by(REASON).agg(pl.len(), pl.first("line", "raw")).sort(["len", REASON], descending=[True, False])
+            )
             for reason, count, line, raw in by_reason.iter_rows():
                 lines.append(f"  {count:>9,}  {reason}; e.g. line {line}: {str(raw)[:80]!r}")
         if self.path is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from retrieval.index import VectorIndex
 
 from core import columns as c
 from core import events as ev
@@ -21,7 +22,6 @@ from features import offline
 from features.schema import FeatureBatch, ViewerPart
 from ranking.batches import Impressions, Lists
 from retrieval.batches import RetrievalExamples
-from retrieval.index import VectorIndex
 
 Encode = Callable[[ViewerPart], NDArray[np.float32]]
 _BLOCK = 8_192
@@ -169,4 +169,3 @@ def _negatives(
         drawn.append(np.take_along_axis(found, picks, axis=1))
     uniform = random.integers(0, num_videos, size=(len(viewer_BD), config.uniform), dtype=np.int32)
     return np.concatenate([np.concatenate(drawn), uniform], axis=1).astype(np.int32)
-

@@ -23,6 +23,7 @@ from data.splits import TimeSplit
 from features.schema import FeatureSchema
 from pipelines import examples
 from pipelines.presets import RunConfig
+from pipelines.progress import by_step
 from ranking import train as ranking
 from ranking.batches import RankingData
 from ranking.model import Ranker
@@ -67,14 +68,14 @@ def towers(
         material.catalogue,
         material.clicks.examples(positions),
         warm_start=warm_start,
-        on_step=_reporter(advance),
+        on_step=by_step(advance),
     )
 
 
 def ranker(material: Material, config: RunConfig, first: TwoTower, advance: Advance) -> Ranker:
     """The ranker on [t_a, t0), seeing the score of towers that were trained before t_a."""
     with tempfile.TemporaryDirectory() as folder:
-        export.export(first, material.catalogue, Path(folder), at=material.split.ranker_from)
+        export.write(first, material.catalogue, Path(folder), at=material.split.ranker_from)
         encode = ViewerEncoder.load(Path(folder)).encode
         video_VD = np.load(Path(folder) / "video_vectors.npy")
     window = (material.split.ranker_from, material.split.test_from)
@@ -85,7 +86,7 @@ def ranker(material: Material, config: RunConfig, first: TwoTower, advance: Adva
     nearest = index.build(video_VD, config.index)
     lists = examples.list_rows(material.clicks, positions, encode, nearest, video_VD, config.lists, config.seed, feedback)
     data = RankingData(impressions=shown, lists=lists)
-    return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=_reporter(advance))
+    return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=by_step(advance))
 
 
 def _sample(positions: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
@@ -115,7 +116,3 @@ def _feedback(material: Material, *, known_from_impressions: bool) -> tuple[NDAr
         for kind in (ev.LIKE, ev.DISLIKE)
     )
     return liked, disliked
-
-
-def _reporter(advance: Advance) -> Callable[[int, int, float], None]:
-    return lambda step, steps, loss: advance(step / max(steps, 1), f"loss {loss:.3f}")

@@ -50,7 +50,9 @@ def load(
         if path is None:
             raise BadInput(f"--source {source} needs --path")
         space = spaces.open_space(var_dir, path.stem if path.is_file() else path.resolve().name)
-        found = registry.load(source, path, mapping=mapping, max_broken=config.max_broken, quarantine_dir=space.path / "quarantine")
+        found = registry.load(
+            source, path, mapping=mapping, max_broken=config.max_broken, quarantine_dir=space.path / "quarantine"
+        )
         dataset, warnings = found.dataset, found.warnings
     return _with_live_events(dataset, space, warnings)
 

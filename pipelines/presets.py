@@ -7,6 +7,7 @@ from core import config
 from core.errors import ConfigError
 from data.world import config as world
 from pipelines.examples import ListConfig
+from ranking import config as ranking
 from ranking.config import RankerConfig
 from retrieval.config import IndexConfig, TwoTowerConfig
 from serving.config import ServingConfig
@@ -39,15 +40,15 @@ class RunConfig:
     name: str
     seed: int = 1
     world: world.WorldConfig = field(default_factory=world.demo)
-    split: SplitConfig = SplitConfig()
-    towers: TwoTowerConfig = TwoTowerConfig()
+    split: SplitConfig = field(default_factory=SplitConfig)
+    towers: TwoTowerConfig = field(default_factory=TwoTowerConfig)
     continue_epochs: int = 2
     """Epochs over all training clicks after the ranker's window was held back."""
-    index: IndexConfig = IndexConfig()
-    lists: ListConfig = ListConfig()
-    ranker: RankerConfig = RankerConfig()
-    serving: ServingConfig = ServingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    index: IndexConfig = field(default_factory=IndexConfig)
+    lists: ListConfig = field(default_factory=ListConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     max_broken: float = 0.05
     """Share of broken rows above which loading a log stops."""
 
@@ -58,17 +59,17 @@ class RunConfig:
 
 def tiny() -> RunConfig:
     """Seconds: tests and a first look."""
-    return RunConfig("tiny", world=world.tiny(), towers=TwoTowerConfig.tiny(), ranker=RankerConfig.tiny())
+    return RunConfig("tiny", world=world.tiny(), towers=TwoTowerConfig.tiny(), ranker=ranking.tiny())
 
 
 def demo() -> RunConfig:
     """Minutes on two cores: the demo, and logs up to a few million events."""
-    return RunConfig("demo", world=world.demo(), towers=TwoTowerConfig.demo(), ranker=RankerConfig.demo())
+    return RunConfig("demo", world=world.demo(), towers=TwoTowerConfig.demo(), ranker=ranking.demo())
 
 
 def full() -> RunConfig:
     """Hours: a million viewers and a million videos."""
-    return RunConfig("full", world=world.full(), towers=TwoTowerConfig.full(), ranker=RankerConfig.full())
+    return RunConfig("full", world=world.full(), towers=TwoTowerConfig.full(), ranker=ranking.full())
 
 
 PRESETS = {"tiny": tiny, "demo": demo, "full": full}

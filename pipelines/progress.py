@@ -4,7 +4,7 @@ Knows nothing of terminals; a listener (the command line, a test) decides how pr
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -72,3 +72,8 @@ class Stages:
     def to_json(self) -> list[dict[str, str | float]]:
         """`[{"name", "seconds"}]`."""
         return [{"name": name, "seconds": round(took, 3)} for name, took in self.seconds]
+
+
+def by_step(advance: Callable[[float, str], None]) -> Callable[[int, int, float], None]:
+    """A trainer's (step, steps, loss) as a stage's progress."""
+    return lambda step, steps, loss: advance(step / max(steps, 1), f"loss {loss:.3f}")

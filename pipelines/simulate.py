@@ -74,7 +74,12 @@ def _visit(world: World, url: str, viewer_id: int, at: int) -> int:
 
 
 def _wire(row: dict[str, Any]) -> dict[str, Any]:
-    wire = {"event_id": uuid.uuid4().hex, "kind": row[c.KIND], "viewer_id": str(row[c.VIEWER_ID]), "request_id": row[c.REQUEST_ID]}
+    wire = {
+        "event_id": uuid.uuid4().hex,
+        "kind": row[c.KIND],
+        "viewer_id": str(row[c.VIEWER_ID]),
+        "request_id": row[c.REQUEST_ID],
+    }
     wire["video_id"] = str(row[c.VIDEO_ID])
     if row[c.VALUE] is not None:
         wire["value"] = row[c.VALUE]

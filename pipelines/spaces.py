@@ -1,10 +1,10 @@
 """Where a run keeps its things: one folder per dataset under `var/`, so that two datasets never mix.
 
-    var/<space>/snapshots/   content-addressed datasets
-    var/<space>/releases/    published releases and their pointer files
-    var/<space>/events.db    the live event log
-    var/<space>/world.json   the world's config, when the dataset is simulated
-    var/current              the space that `upnext serve` opens by default
+var/<space>/snapshots/   content-addressed datasets
+var/<space>/releases/    published releases and their pointer files
+var/<space>/events.db    the live event log
+var/<space>/world.json   the world's config, when the dataset is simulated
+var/current              the space that `upnext serve` opens by default
 """
 
 import os

@@ -25,6 +25,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Provider = Callable[[Indices], FeatureBatch]
 T = TypeVar("T")
+_CPU = torch.device("cpu")
 _CHUNK = 8192
 
 
@@ -107,6 +108,8 @@ class Rows:
     """clicked, watch_s, liked, disliked of column 0."""
     listed: bool = False
     """True for lists, whose column 0 is clicked by construction."""
+    place: torch.device = _CPU
+    """Where its tensors go."""
 
     def __len__(self) -> int:
         return len(self.at)
@@ -115,25 +118,28 @@ class Rows:
         """The slice `rows`, B = len(rows)."""
         viewer = self.batch.viewer
         return Inputs(
-            viewer_numbers_BF=torch.from_numpy(viewer.dense_BF[rows]),
-            viewer_codes_BC=torch.from_numpy(self.viewer_codes_NC[rows]),
-            history_BL=torch.from_numpy(viewer.history_BL[rows]),
-            candidate_numbers_BKF=torch.from_numpy(self.numbers_NKF[rows]),
-            candidate_codes_BKC=torch.from_numpy(self.codes_NKC[rows]),
-            video_BK=torch.from_numpy(self.batch.video_BK[rows]),
+            viewer_numbers_BF=self._tensor(viewer.dense_BF[rows]),
+            viewer_codes_BC=self._tensor(self.viewer_codes_NC[rows]),
+            history_BL=self._tensor(viewer.history_BL[rows]),
+            candidate_numbers_BKF=self._tensor(self.numbers_NKF[rows]),
+            candidate_codes_BKC=self._tensor(self.codes_NKC[rows]),
+            video_BK=self._tensor(self.batch.video_BK[rows]),
         )
 
     def outcomes(self, rows: Indices) -> Outcomes:
         """Labels of column 0."""
-        return Outcomes(*torch.from_numpy(self.labels_N4[rows]).unbind(1))
+        return Outcomes(*self._tensor(self.labels_N4[rows]).unbind(1))
 
     def mask(self, rows: Indices) -> Tensor:
         """[B, K]"""
-        return torch.from_numpy(self.mask_NK[rows])
+        return self._tensor(self.mask_NK[rows])
 
     def position(self, rows: Indices) -> tuple[Tensor, Tensor]:
         """Slot and device code, each int64 [B]."""
-        return torch.from_numpy(self.position_N[rows]).long(), torch.from_numpy(self.device_N[rows]).long()
+        return self._tensor(self.position_N[rows]).long(), self._tensor(self.device_N[rows]).long()
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(array).to(self.place)
 
     def split(self, holdout: float) -> tuple[Indices, Indices]:
         """Earlier rows and the last share of them in time."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from core import metrics
 
@@ -29,9 +29,10 @@ class Curve:
     raw: tuple[float, ...]
     calibrated: tuple[float, ...]
 
-    def __call__(self, logits: ArrayLike) -> NDArray[np.float32]:
+    def __call__(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
         """Probabilities, same shape as `logits`."""
-        return expit(np.interp(logits, self.raw, self.calibrated)).astype(np.float32)
+        flat = np.interp(logits.ravel(), self.raw, self.calibrated)
+        return np.asarray(expit(flat), dtype=np.float32).reshape(logits.shape)
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,10 @@ def platt(logits: Floats, labels: Floats, offsets: Floats) -> tuple[float, float
 def marginal(slope: float, intercept: float, offsets: ArrayLike) -> Curve:
     """raw ↦ logit of mean over offsets of σ(slope·raw + intercept + offset)."""
     values, counts = np.unique(np.atleast_1d(np.asarray(offsets, dtype=np.float64)), return_counts=True)
-    if not len(values):
-        values, counts = np.zeros(1), np.ones(1)
-    line = slope * _KNOTS + intercept
-    averaged = expit(line[:, None] + values) @ (counts / counts.sum())
-    calibrated = line + values[0] if len(values) == 1 else logit(averaged)
-    return Curve(tuple(_KNOTS.tolist()), tuple(np.asarray(calibrated).tolist()))
+    shifted = slope * _KNOTS[:, None] + intercept + (values if len(values) else np.zeros(1))
+    share = counts / counts.sum() if len(values) else np.ones(1)
+    averaged = np.log(expit(shifted) @ share) - np.log(expit(-shifted) @ share)
+    return Curve(tuple(_KNOTS.tolist()), tuple(averaged.tolist()))
 
 
 def scale(watched_s: ArrayLike, predicted_s: ArrayLike) -> float:

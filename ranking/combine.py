@@ -2,9 +2,9 @@
 
     utility = relevance·r + click·logit P(click) + watch·log(1 + E[watch s]) + like·logit P(like) − dislike·logit P(dislike)
 
-Every term is on a logarithmic scale, so a weight says how much a doubling of that head counts. A head that is absent is skipped;
-without a relevance head the two-tower cosine, where the caller adds it as "affinity", stands in for it with its own weight.
-Knows nothing of the model.
+Every term is on a logarithmic scale, so heads of very different size can be weighed against one another. A head that is absent
+is skipped; without a relevance head the two-tower cosine, where the caller adds it as "affinity", stands in for it with its own
+weight. Knows nothing of the model.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def combine(scores: Mapping[str, Floats], config: CombineConfig) -> Floats:
     """Utility, f32[B, K] (any shape that all scores share).
 
     Args:
-        scores: by head: `relevance` (logit), `affinity` (cosine), `click`, `like`, `dislike` (probabilities), `watch` (seconds).
+        scores: `relevance` (logit), `affinity` (cosine), `click`, `like`, `dislike` (probabilities), `watch` (seconds).
 
     Raises:
         BadInput: none of these heads is present.

@@ -76,12 +76,14 @@ class RankerConfig:
     """Impressions per step; lists are spread over the same steps."""
     batch_lists: int = 128
     """Most lists per step."""
-    max_epochs: int = 6
+    max_epochs: int = 3
     """Passes over the training rows, fewer when the held-out loss rises."""
     learning_rate: float = 2e-3
     """Adam, everything but the video table; falls to a tenth of itself along a half cosine."""
     table_learning_rate: float = 0.05
     """Row-wise Adagrad on the video table."""
+    position_learning_rate: float = 0.01
+    """Adam on the position biases: a handful of numbers that must arrive before the trunk explains them away."""
     weight_decay: float = 1e-5
     """Decoupled (AdamW)."""
     holdout: float = 0.1
@@ -100,7 +102,14 @@ class RankerConfig:
 def tiny() -> RankerConfig:
     """Seconds on one core, for tests."""
     return RankerConfig(
-        video_dim=8, code_dim=4, cross_layers=1, cross_rank=8, hidden=(32, 16), head_hidden=8, batch_impressions=256, batch_lists=32
+        video_dim=8,
+        code_dim=4,
+        cross_layers=1,
+        cross_rank=8,
+        hidden=(32, 16),
+        head_hidden=8,
+        batch_impressions=256,
+        batch_lists=32,
     )
 
 

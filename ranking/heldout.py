@@ -1,7 +1,9 @@
 """What the held-out rows say: calibration of every head, and how good each one is.
 
 `like` and `dislike` are calibrated given a click, `click` at a typical position (`ranking.calibrate`), `watch` by one factor.
-Knows nothing of training.
+Works on plain arrays of raw logits and labels; knows nothing of models or training.
+
+Shape legend: N held-out rows, K candidates each (1 for impressions), H heads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +11,35 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from core import metrics
 from ranking import calibrate
-from ranking.batches import Rows
 from ranking.calibrate import Curve
-from ranking.model import RankerModel
 
-Indices = NDArray[np.int64]
-_CHUNK = 16_384
-"""Candidates per forward pass."""
+_LABEL = {"click": 0, "watch": 1, "like": 2, "dislike": 3}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Predictions for held-out rows of one part beside what happened."""
+
+    logits_NKH: NDArray
+    labels_N4: NDArray
+    """clicked, watch_s, liked, disliked of column 0, NaN where unknown."""
+    offsets_N: NDArray
+    """Log-odds of a click from the slot it was shown in."""
+    mask_NK: NDArray[np.bool_]
+    affinity_NK: NDArray
+    listed: bool
+    """True for lists, which say nothing of the click rate."""
+
+    def labels(self, head: str) -> NDArray:
+        """[N] given a click, but for `click` itself."""
+        labels = self.labels_N4[:, _LABEL[head]]
+        if head == "click":
+            return np.full_like(labels, np.nan) if self.listed else labels
+        return np.where(self.labels_N4[:, 0] > 0, labels, np.nan)
 
 
 @dataclass(frozen=True)
@@ -33,53 +51,37 @@ class Held:
     metrics: Mapping[str, Any]
 
 
-@torch.no_grad()
-def predict(model: RankerModel, rows: Rows, index: Indices) -> Tensor:
-    """Raw logits [len(index), K, H], in pieces."""
-    step = max(_CHUNK // rows.mask_NK.shape[1], 1)
-    return torch.cat([model(rows.inputs(index[i : i + step])) for i in range(0, len(index), step)])
-
-
-@torch.no_grad()
-def assess(model: RankerModel, heads: tuple[str, ...], parts: Sequence[tuple[Rows, Indices]]) -> Held:
-    """Calibrate and measure on the held-out rows of each part."""
+def assess(heads: Sequence[str], parts: Sequence[Observed]) -> Held:
+    """Calibrate and measure. Figures: see `_binary`, `_relevance`; for watch the rows, the scale and the mean seconds."""
     curves: dict[str, Curve] = {}
     figures: dict[str, Any] = {}
     watch_scale = 1.0
-    logits = [predict(model, rows, index) for rows, index in parts]
     for column, head in enumerate(heads):
         if head == "relevance":
-            figures[head] = _relevance(logits, parts, column)
+            figures[head] = _relevance(parts, column)
             continue
-        raw, labels, offsets = _known(model, logits, parts, head, column)
+        raw, labels, offsets = _known(parts, head, column)
         if head == "watch":
             watch_scale = calibrate.scale(labels, np.exp(raw))
             figures[head] = {"rows": len(labels), "scale": watch_scale, "mean_s": float(labels.mean()) if len(labels) else None}
         else:
-            fit = calibrate.fit(raw, labels, offsets)
+            fit = calibrate.fit(raw, labels, offsets if head == "click" else 0.0)
             curves[head] = fit.curve
             figures[head] = _binary(raw, labels, fit)
     return Held(curves, watch_scale, figures)
 
 
-def _known(
-    model: RankerModel, logits: list[Tensor], parts: Sequence[tuple[Rows, Indices]], head: str, column: int
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Raw logits, labels and position offsets of the rows that have the label."""
-    raw, labels, offsets = [], [], []
-    for (rows, index), found in zip(parts, logits, strict=True):
-        outcomes = rows.outcomes(index)
-        if head == "click" and rows.listed:
-            continue
-        raw.append(found[:, 0, column])
-        labels.append(outcomes.clicked if head == "click" else outcomes.given_click(head))
-        offsets.append(model.position(*rows.position(index)) if head == "click" else torch.zeros(len(index)))
-    z, y, shift = (torch.cat(values).double().numpy() for values in (raw, labels, offsets))
-    known = ~np.isnan(y)
-    return z[known], y[known], shift[known]
+def _known(parts: Sequence[Observed], head: str, column: int) -> tuple[NDArray, NDArray, NDArray]:
+    """Raw logits, labels and offsets of the rows that have the label, each [n] float64."""
+    raw = np.concatenate([part.logits_NKH[:, 0, column] for part in parts]).astype(np.float64)
+    labels = np.concatenate([part.labels(head) for part in parts]).astype(np.float64)
+    offsets = np.concatenate([part.offsets_N for part in parts]).astype(np.float64)
+    known = ~np.isnan(labels)
+    return raw[known], labels[known], offsets[known]
 
 
 def _binary(raw: NDArray, labels: NDArray, fit: calibrate.Fit) -> dict[str, Any]:
+    """AUC without position; calibration errors before and after; Platt's line."""
     both = len(np.unique(labels)) == 2
     return {
         "rows": len(labels),
@@ -92,17 +94,17 @@ def _binary(raw: NDArray, labels: NDArray, fit: calibrate.Fit) -> dict[str, Any]
     }
 
 
-def _relevance(logits: list[Tensor], parts: Sequence[tuple[Rows, Indices]], column: int) -> dict[str, Any]:
-    """Mean reciprocal rank of the clicked video in its list, by the head and by affinity alone."""
-    for (rows, index), found in zip(parts, logits, strict=True):
-        if rows.listed:
-            mask, affinity = rows.mask_NK[index], rows.numbers_NKF[index, :, 0]
-            head = _reciprocal_rank(found[..., column].numpy(), mask)
-            return {"rows": len(index), "mrr": head, "mrr_affinity": _reciprocal_rank(affinity, mask)}
-    return {}
+def _relevance(parts: Sequence[Observed], column: int) -> dict[str, Any]:
+    """Mean reciprocal rank of the clicked video within its list, by the head and by affinity alone."""
+    part = next(part for part in parts if part.listed)
+    head = _reciprocal_rank(part.logits_NKH[..., column], part.mask_NK)
+    return {
+        "rows": len(head),
+        "mrr": float(head.mean()),
+        "mrr_affinity": float(_reciprocal_rank(part.affinity_NK, part.mask_NK).mean()),
+    }
 
 
-def _reciprocal_rank(scores: NDArray, mask: NDArray[np.bool_]) -> float:
-    """Ties count against the clicked video."""
-    rank = (mask & (scores >= scores[:, :1])).sum(axis=1)
-    return float(np.mean(1.0 / rank))
+def _reciprocal_rank(scores_NK: NDArray, mask_NK: NDArray[np.bool_]) -> NDArray:
+    """[N]; ties count against the clicked video in column 0."""
+    return 1.0 / (mask_NK & (scores_NK >= scores_NK[:, :1])).sum(axis=1)

@@ -32,9 +32,7 @@ class Outcomes:
         return torch.where(self.clicked > 0, label, torch.nan)
 
 
-def of_outcomes(
-    logits_BH: Tensor, heads: Sequence[str], outcomes: Outcomes, click_bias_B: Tensor | None
-) -> dict[str, Tensor]:
+def of_outcomes(logits_BH: Tensor, heads: Sequence[str], outcomes: Outcomes, click_bias_B: Tensor | None) -> dict[str, Tensor]:
     """Mean loss per head over the rows that have its label.
 
     `click_bias_B` is added to the click logit only; None leaves `click` out, for rows that are clicked by construction.

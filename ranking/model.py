@@ -13,18 +13,24 @@ Shape legend as in `ranking.layout`; H heads.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
+from embeddings.tables import ADAM, TableConfig, Tables, suited_optimizer
 from features.schema import FeatureSchema
 from ranking.batches import Inputs
 from ranking.calibrate import Curve
 from ranking.config import RankerConfig
 from ranking.layout import Layout
 
+_VIDEO = "video"
+_TABLE_PREFIX = "embedder.video."
 NUMBER_LIMIT = 6.0
 """Normalised numbers are clipped here, so that an outlier at serving stays in a range the network knows."""
 
@@ -68,16 +74,14 @@ class Network(nn.Module):
         width = columns.viewer_width + columns.candidate_width + columns.video_dim
         self.crosses = nn.ModuleList([LowRankCross(width, config.cross_rank) for _ in range(config.cross_layers)])
         widths = (width, *config.hidden)
-        self.trunk = nn.Sequential(
-            *[m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Linear(a, b), nn.ReLU())]
-        )
+        self.trunk = nn.Sequential(*[m for a, b in pairwise(widths) for m in (nn.Linear(a, b), nn.ReLU())])
         self.towers = nn.Linear(widths[-1], self.num_heads * config.head_hidden)
         self.outputs = nn.Parameter(torch.randn(self.num_heads, config.head_hidden) * config.head_hidden**-0.5)
         self.linear = nn.Linear(columns.candidate_numbers, self.num_heads)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
         if "relevance" in heads:
-            self.linear.weight.data[heads.index("relevance"), 0] = 1.0
+            self.linear.weight.data[heads.index("relevance"), 0] = 2.0
 
     def forward(self, viewer_BX: Tensor, candidate_BKY: Tensor) -> Tensor:
         """[B, X], [B, K, Y] → [B, K, H]"""
@@ -105,27 +109,44 @@ def _normalise(numbers: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 class VideoTable(nn.Module):
     """The ranker's own video vectors: single look-ups for candidates, mean-pooled bags for histories, in one pass."""
 
-    def __init__(self, num_videos: int, dim: int) -> None:
+    def __init__(self, num_videos: int, config: RankerConfig, seed: int, device: torch.device) -> None:
         super().__init__()
-        self.bag = nn.EmbeddingBag(num_videos, dim, mode="mean", sparse=True)
-        nn.init.normal_(self.bag.weight, std=0.05)
+        optimizer = suited_optimizer(num_videos)
+        table = TableConfig(
+            name=_VIDEO,
+            rows=num_videos,
+            dim=config.video_dim,
+            pooling="mean",
+            optimizer=optimizer,
+            learning_rate=config.learning_rate if optimizer == ADAM else config.table_learning_rate,
+        )
+        self.tables = Tables([table], seed=seed, device=device)
+
+    @property
+    def weight(self) -> Tensor:
+        """[V, E]; shares memory with training."""
+        return self.tables.weight(_VIDEO).detach()
 
     def forward(self, history_BL: Tensor, video_BK: Tensor) -> tuple[Tensor, Tensor]:
         """History bags [B, E], 0 where empty, and candidate vectors [B, K, E]."""
         present = history_BL >= 0
-        lengths = torch.cat([present.sum(1), torch.ones(video_BK.numel(), dtype=torch.int64)])
+        single = torch.ones(video_BK.numel(), dtype=torch.int32, device=video_BK.device)
         values = torch.cat([history_BL[present], video_BK.reshape(-1)]).long()
-        pooled = self.bag(values, torch.cumsum(lengths, 0) - lengths)
+        lengths = torch.cat([present.sum(1, dtype=torch.int32), single])
+        pooled = self.tables(KeyedJaggedTensor(keys=[_VIDEO], values=values, lengths=lengths))[_VIDEO]
         return pooled[: len(history_BL)], pooled[len(history_BL) :].reshape(*video_BK.shape, -1)
+
+    def forget_all_but(self, kept: NDArray[np.bool_]) -> None:
+        """Set every row that is not `kept` [V] to zero."""
+        self.weight[torch.from_numpy(~kept)] = 0.0
 
 
 class Embedder(nn.Module):
     """Ids to vectors. One table of videos for candidates and history, one for all categorical codes."""
 
-    def __init__(self, columns: Layout, num_videos: int) -> None:
+    def __init__(self, columns: Layout, num_videos: int, config: RankerConfig, seed: int, device: torch.device) -> None:
         super().__init__()
-        self.columns = columns
-        self.video = VideoTable(num_videos, columns.video_dim)
+        self.video = VideoTable(num_videos, config, seed, device)
         self.codes = nn.Embedding(columns.num_codes, columns.code_dim)
         nn.init.normal_(self.codes.weight, std=0.05)
 
@@ -156,7 +177,7 @@ class PositionBias(nn.Module):
     def curve(self) -> NDArray:
         """Log-odds of each slot relative to the first, averaged over devices. [max_position + 1]"""
         total = self.slot[1:] + self.slot_on_device[:, 1:].mean(0)
-        return (total - total[0]).numpy()
+        return (total - total[0]).cpu().numpy()
 
 
 class RankerModel(nn.Module):
@@ -170,27 +191,33 @@ class RankerModel(nn.Module):
         statistics: Statistics,
         num_videos: int,
         num_devices: int,
+        *,
+        seed: int,
+        device: torch.device,
     ) -> None:
         super().__init__()
-        self.embedder = Embedder(columns, num_videos)
+        self.embedder = Embedder(columns, num_videos, config, seed, device)
         self.network = Network(columns, config, heads, statistics)
         self.position = PositionBias(config.max_position, num_devices)
+        self.to(device)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Raw logits, [B, K, H], without position."""
         return self.network(*self.embedder(inputs))
 
     def dense_parameters(self) -> list[nn.Parameter]:
-        """All but the video table, which has its own optimiser."""
-        return [p for name, p in self.named_parameters() if not name.startswith("embedder.video.")]
+        """All but the video table and the position bias, which have their own rates."""
+        return [*self.embedder.codes.parameters(), *self.network.parameters()]
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of everything that training changes."""
-        return {name: value.detach().clone() for name, value in self.state_dict().items()}
+        dense = {name: value.clone() for name, value in self.state_dict().items() if not name.startswith(_TABLE_PREFIX)}
+        return dense | {_VIDEO: self.embedder.video.weight.clone()}
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Put back what `weights` returned."""
-        self.load_state_dict(dict(weights))
+        self.load_state_dict({name: value for name, value in weights.items() if name != _VIDEO}, strict=False)
+        self.embedder.video.weight.copy_(weights[_VIDEO])
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,23 @@ without a past is scored by its features alone. Knows nothing of files or of whe
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core import columns as c
 from core.errors import BadInput
 from core.rng import stream, torch_seed
 from data.catalogue import Catalogue
+from embeddings.tables import default_device
 from features.schema import FeatureSchema
 from ranking import batches, heldout, losses
 from ranking.batches import RankingData, Rows
 from ranking.config import HEADS, RankerConfig
+from ranking.heldout import Observed
 from ranking.layout import Layout, layout
 from ranking.model import Ranker, RankerModel, Statistics
 
@@ -29,6 +32,7 @@ Indices = NDArray[np.int64]
 OnStep = Callable[[int, int, float], None]
 _SAMPLE = 50_000
 _MAX_GRADIENT = 5.0
+_CHUNK = 16_384
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,20 @@ def train(
     heads = _trainable(parts, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(config.seed, "ranker"))
-        devices = dict(zip(schema.viewer_codes, schema.viewer_code_sizes, strict=True)).get("device", 1)
-        model = RankerModel(config, columns, heads, _statistics(parts, catalogue), len(catalogue), devices)
+        model = RankerModel(
+            config,
+            columns,
+            heads,
+            _statistics(parts, catalogue),
+            num_videos=len(catalogue),
+            num_devices=dict(zip(schema.viewer_codes, schema.viewer_code_sizes, strict=True)).get(c.DEVICE, 1),
+            seed=torch_seed(config.seed, "ranker tables"),
+            device=default_device(),
+        )
         _start_at_base_rates(model, parts, heads)
         seen = _fit(model, parts, heads, config, on_step)
     model.embedder.video.forget_all_but(_touched(parts, len(catalogue)))
-    held = heldout.assess(model, heads, [(part.rows, part.held) for part in parts])
+    held = heldout.assess(heads, [_observe(model, part) for part in parts])
     return Ranker(
         model=model,
         config=config,
@@ -81,18 +93,16 @@ def train(
         heads=heads,
         curves=held.curves,
         watch_scale=held.watch_scale,
-        position_curve=tuple(model.position.curve().tolist()) if "click" in heads else (),
+        position_curve=_position_curve(model, parts.impressions) if "click" in heads else (),
         metrics=held.metrics,
         losses=tuple(seen),
     )
 
 
-def _collect(
-    config: RankerConfig, schema: FeatureSchema, catalogue: Catalogue, data: RankingData, columns: Layout
-) -> Parts:
+def _collect(config: RankerConfig, schema: FeatureSchema, catalogue: Catalogue, data: RankingData, columns: Layout) -> Parts:
     def part(rows: Rows) -> Part:
         before, after = rows.split(config.holdout)
-        return Part(rows, before, after if len(after) else before)
+        return Part(replace(rows, place=default_device()), before, after if len(after) else before)
 
     shown, clicked = data.impressions, data.lists
     parts = Parts(
@@ -113,7 +123,7 @@ def _labels(parts: Parts, head: str) -> NDArray[np.float32]:
             found.append(outcomes.given_click(head))
         elif part is parts.impressions:
             found.append(outcomes.clicked)
-    labels = torch.cat(found).numpy() if found else np.empty(0, dtype=np.float32)
+    labels = torch.cat(found).cpu().numpy() if found else np.empty(0, dtype=np.float32)
     return labels[~np.isnan(labels)]
 
 
@@ -166,7 +176,9 @@ def _start_at_base_rates(model: RankerModel, parts: Parts, heads: tuple[str, ...
 
 def _fit(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: RankerConfig, on_step: OnStep | None) -> list[float]:
     """Train until the held-out loss rises, leave the best weights in `model`, return every step's loss."""
-    optimiser = torch.optim.AdamW(model.dense_parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    bias = {"params": list(model.position.parameters()), "lr": config.position_learning_rate}
+    groups = [{"params": model.dense_parameters()}, bias, *model.embedder.video.tables.adam_groups()]
+    optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = max(
         math.ceil(len(parts.impressions.train) / config.batch_impressions) if parts.impressions else 0,
         math.ceil(len(parts.lists.train) / config.batch_lists) if parts.lists else 0,
@@ -203,14 +215,12 @@ def _plan(parts: Parts, steps: int, config: RankerConfig, epoch: int) -> Iterato
         yield [(part.rows, rows[step]) for part, rows in zip(parts, cut, strict=True) if len(rows[step])]
 
 
-def _step(
-    model: RankerModel, slices: list[tuple[Rows, Indices]], heads: tuple[str, ...], config: RankerConfig
-) -> Tensor:
+def _step(model: RankerModel, slices: list[tuple[Rows, Indices]], heads: tuple[str, ...], config: RankerConfig) -> Tensor:
     """Loss of one step."""
     total = []
     for rows, index in slices:
         position, device = rows.position(index)
-        hidden = torch.rand(len(position)) < config.position_dropout
+        hidden = torch.rand(len(position), device=position.device) < config.position_dropout
         bias = model.position(torch.where(hidden, -1, position), device)
         total.append(_loss(model(rows.inputs(index)), rows, index, heads, bias, config))
     return torch.stack(total).sum()
@@ -227,13 +237,39 @@ def _loss(
 
 
 @torch.no_grad()
+def predict(model: RankerModel, rows: Rows, index: Indices) -> Tensor:
+    """Raw logits [len(index), K, H], in pieces that fit the cache."""
+    step = max(_CHUNK // rows.mask_NK.shape[1], 1)
+    return torch.cat([model(rows.inputs(index[i : i + step])) for i in range(0, len(index), step)])
+
+
+@torch.no_grad()
+def _observe(model: RankerModel, part: Part) -> Observed:
+    rows, held = part.rows, part.held
+    return Observed(
+        logits_NKH=predict(model, rows, held).cpu().numpy(),
+        labels_N4=rows.labels_N4[held],
+        offsets_N=model.position(*rows.position(held)).cpu().numpy(),
+        mask_NK=rows.mask_NK[held],
+        affinity_NK=rows.numbers_NKF[held, :, 0],
+        listed=rows.listed,
+    )
+
+
+@torch.no_grad()
 def _held_loss(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: RankerConfig) -> float:
     total = 0.0
     for part in parts:
-        logits = heldout.predict(model, part.rows, part.held)
+        logits = predict(model, part.rows, part.held)
         bias = model.position(*part.rows.position(part.held))
         total += float(_loss(logits, part.rows, part.held, heads, bias, config))
     return total
+
+
+def _position_curve(model: RankerModel, part: Part | None) -> tuple[float, ...]:
+    """Up to the last slot that a training row was shown in."""
+    last = int(part.rows.position_N[part.train].max(initial=-1)) if part else -1
+    return tuple(model.position.curve()[: last + 1].tolist())
 
 
 def _touched(parts: Parts, num_videos: int) -> NDArray[np.bool_]:

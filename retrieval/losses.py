@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 _CHUNK = 256
-_MASKED = -1e9
 
 
 def log_sampling_probability(share_C: Tensor, num_batch: int, num_uniform: int, num_videos: int) -> Tensor:
@@ -83,12 +82,13 @@ class _SampledSoftmax(torch.autograd.Function):
             own = torch.arange(block.start, block.stop, device=viewer_BD.device)
             logits = torch.addmm(bias_C, query_BD[block], columns_DC)
             masked = _masked(own, block, video_C, at_B, uploaded_at_C)
-            if masked is not None:
-                logits.masked_fill_(masked, _MASKED)
             row = own - start
             positive = logits[row, own]
             peak = logits.amax(dim=1, keepdim=True)
-            mass = logits.sub_(peak).exp_().sum(dim=1, keepdim=True)
+            logits.sub_(peak).exp_()
+            if masked is not None:  # after exp: exp of a large negative number takes a slow path
+                logits.masked_fill_(masked, 0.0)
+            mass = logits.sum(dim=1, keepdim=True)
             total += (mass.log() + peak).sum() - positive.sum()
             logits.div_(mass)
             logits[row, own] -= 1.0

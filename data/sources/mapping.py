@@ -1,8 +1,8 @@
 """How a stranger's files become a dataset: which columns mean what, read from a TOML file.
 
 Three files at most: events (required), videos and viewers. Every row of the events file yields the events in `always`, those
-that `kinds` gives for the value of the column `kind`, those whose condition in `when` holds, and a watch where `watch` is above 0.
-Without a rule for impressions the log is taken to have none. See EXAMPLE for every key.
+that `kinds` gives for the value of the column `kind`, those whose condition in `when` holds, and a watch where `watch` is above
+0. Without a rule for impressions the log is taken to have none. See EXAMPLE for every key.
 """
 
 import operator
@@ -15,7 +15,6 @@ from typing import Any
 
 import polars as pl
 
-from core import columns as c
 from core import config
 from core import events as ev
 from core.errors import BadInput, ConfigError
@@ -258,7 +257,3 @@ class Condition:
         each = [compare(value, one) for one in wanted]
         met = pl.all_horizontal(each) if self.operator == "!=" else pl.any_horizontal(each)
         return (met & (pl.col(self.column) != "")).fill_null(False)
-
-
-UNMAPPED_VIEWER_COLUMNS = (c.COUNTRY, c.LANGUAGE, c.DEVICE, c.SEGMENT)
-"""Viewer attributes that are taken over as they stand."""

@@ -1,7 +1,7 @@
 """Files into `RawTable`s: delimited text of any encoding, and Parquet.
 
 A text file is UTF-8 unless told otherwise; bytes that are not UTF-8 are read as Latin-1, so one odd line costs a warning, not
-the file. Fields may be quoted as in RFC 4180, also over several lines. A row with another number of fields than the header
+the file. Fields may be quoted as in RFC 4180, also over several lines; blanks around a field are dropped. A row with another number of fields than the header
 goes to the broken part. Knows nothing of what columns mean.
 """
 
@@ -100,10 +100,10 @@ def _decode(data: bytes, encoding: str) -> tuple[str, list[str]]:
         return data.decode("utf-8" if encoding == "auto" else encoding), []
     except UnicodeDecodeError:
         lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
-        odd = [i for i, line in enumerate(lines) if not _is_utf8(line)]
-        for i in odd:
+        latin = [i for i, line in enumerate(lines) if not _is_utf8(line)]
+        for i in latin:
             lines[i] = lines[i].translate(_LATIN_1)
-        return "\n".join(lines), [f"{len(odd):,} lines are not UTF-8 and were read as Latin-1 (first: line {odd[0] + 1})"]
+        return "\n".join(lines), [f"{len(latin):,} lines are not UTF-8 and were read as Latin-1 (first: line {latin[0] + 1})"]
 
 
 def _is_utf8(line: str) -> bool:
@@ -116,7 +116,8 @@ def _is_utf8(line: str) -> bool:
 
 def _table(file: str, text: str, spec: TextFormat) -> RawTable:
     lines = pl.DataFrame({RAW: text.split("\n")}).with_columns(pl.col(RAW).str.strip_suffix("\r"))
-    lines = lines.with_row_index(LINE, offset=1).filter(pl.col(RAW).str.strip_chars() != "")
+    lines, blank = lines.with_row_index(LINE, offset=1), pl.col(RAW).str.strip_chars() == ""
+    lines = lines[lines.select((~blank).arg_max()).item() :]
     delimiter = spec.delimiter if spec.delimiter != "auto" else _guess_delimiter(lines[RAW][0])
     names = list(spec.columns)
     if not names:
@@ -126,7 +127,7 @@ def _table(file: str, text: str, spec: TextFormat) -> RawTable:
         raise SchemaMismatch(f"{file} has two columns of the same name: {', '.join(names)}")
     if spec.quote:
         lines = _join_quoted_lines(lines, delimiter, spec.quote)
-    split = lines.with_columns(_fields(delimiter, spec.quote).alias("f"))
+    split = lines.filter(~blank).with_columns(_fields(delimiter, spec.quote).alias("f"))
     whole = pl.col("f").list.len() == len(names)
     wrong = split.filter(~whole).with_columns(
         pl.format("{} fields where {} belong", pl.col("f").list.len(), pl.lit(len(names))).alias(REASON)

@@ -1,0 +1,137 @@
+"""The JSON routes. They only translate: external ids in, slates out; every decision is made in `serving`.
+
+A page is computed on the event loop: it takes a few milliseconds of arrays, less than a hop to a thread and back would buy.
+"""
+
+from typing import Annotated, Any
+
+import polars as pl
+from fastapi import APIRouter, Query
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from app import schemas
+from app.answers import Json, server_timing, slate_json
+from app.ingest import Ingest
+from app.services import Live, Services
+from app.telemetry import Telemetry
+from core import columns as c
+from core.ids import to_id, to_ids
+from core.policy import HOME, UP_NEXT, Request
+
+K = Annotated[int, Query(ge=1, le=schemas.MAX_K, description="Number of videos.")]
+ViewerId = Annotated[str, Query(max_length=100, description="Any viewer; unknown and empty ones get a page for everybody.")]
+Text = Annotated[str, Query(max_length=200, description="Words to look for.")]
+Explain = Annotated[bool, Query(description="Add source, scores, features, propensity and time per stage.")]
+Preview = Annotated[bool, Query(description="Nobody sees this page: do not log impressions.")]
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {422: {"model": schemas.Problem, "description": "Arguments out of range"}}
+_MISSING: dict[int | str, dict[str, Any]] = {**_PROBLEMS, 404: {"model": schemas.Problem, "description": "Unknown video"}}
+
+
+class Api:
+    """Handlers over the services."""
+
+    def __init__(self, services: Services, ingest: Ingest, telemetry: Telemetry) -> None:
+        self._services = services
+        self._ingest = ingest
+        self._telemetry = telemetry
+
+    def router(self) -> APIRouter:
+        """All JSON routes."""
+        router = APIRouter(default_response_class=Json)
+        add = router.add_api_route
+        add("/recommend", self.recommend, response_model=schemas.SlateOut, responses=_PROBLEMS, tags=["pages"])
+        add("/upnext/{video_id}", self.up_next, response_model=schemas.SlateOut, responses=_MISSING, tags=["pages"])
+        add("/search", self.search, response_model=schemas.Found, responses=_PROBLEMS, tags=["catalogue"])
+        add("/browse", self.browse, response_model=schemas.Found, responses=_PROBLEMS, tags=["catalogue"])
+        add("/videos/{video_id}", self.video, response_model=schemas.Video, responses=_MISSING, tags=["catalogue"])
+        add("/viewers", self.viewers, response_model=schemas.ViewersOut, responses=_PROBLEMS, tags=["catalogue"])
+        body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _events_schema()}}}}
+        add(
+            "/events", self.events, methods=["POST"], response_model=schemas.Receipt, responses=_PROBLEMS,
+            tags=["feedback"], openapi_extra=body,
+        )  # fmt: skip
+        return router
+
+    async def recommend(
+        self, viewer_id: ViewerId = "", k: K = 10, explain: Explain = False, preview: Preview = False
+    ) -> Response:
+        """The home page of a viewer."""
+        return self._page(self._services.releases.live, viewer_id, HOME, k, None, explain=explain, preview=preview)
+
+    async def up_next(
+        self, video_id: str, viewer_id: ViewerId = "", k: K = 10, explain: Explain = False, preview: Preview = False
+    ) -> Response:
+        """What to watch after a video."""
+        live = self._services.releases.live
+        _row(live, video_id)
+        return self._page(live, viewer_id, UP_NEXT, k, to_id(video_id), explain=explain, preview=preview)
+
+    def _page(
+        self, live: Live, viewer: str, surface: str, k: int, video_id: int | None, *, explain: bool, preview: bool
+    ) -> Response:
+        services = self._services
+        request = Request(services.new_id(), to_id(viewer), services.clock.now(), surface=surface, k=k, video_id=video_id)
+        slate = live.recommender.recommend([request])[0]
+        if not preview:
+            services.impressions.put([request], [slate])
+        self._telemetry.page(slate, surface, request.at)
+        answer = slate_json(live, request, slate, viewer, explain=explain)
+        return Json(answer, headers={"server-timing": server_timing(slate)})
+
+    async def search(self, q: Text = "", k: K = 20) -> Response:
+        """Videos by words of their title, best match first."""
+        live = self._services.releases.live
+        return Json({"query": q, "videos": live.cards.of(live.search.rows(q, k)) if q.strip() else []})
+
+    async def browse(self, category: Text, k: K = 24) -> Response:
+        """The newest videos of a category, the same for everybody."""
+        live = self._services.releases.live
+        rows = live.cards.newest(category, self._services.clock.now(), k)
+        return Json({"query": category, "videos": live.cards.of(rows)})
+
+    async def video(self, video_id: str) -> Response:
+        """One video."""
+        live = self._services.releases.live
+        return Json(live.cards.of(_row(live, video_id))[0])
+
+    async def viewers(self, q: Text = "", k: K = 20) -> Response:
+        """Known viewers; every word must occur in the id or an attribute."""
+        found = self._services.releases.live.viewers.frame
+        names = (c.EXTERNAL_ID, *c.VIEWER_ATTRIBUTES)
+        for word in q.lower().split()[:8]:
+            found = found.filter(
+                pl.any_horizontal(pl.col(n).str.to_lowercase().str.contains(word, literal=True) for n in names)
+            )
+        shown = found.head(k).select(pl.col(c.EXTERNAL_ID).alias(c.VIEWER_ID), *c.VIEWER_ATTRIBUTES)
+        return Json({"query": q, "viewers": shown.to_dicts()})
+
+    async def events(
+        self,
+        request: HttpRequest,
+        wait: Annotated[bool, Query(description="Answer once the next page can know.")] = False,
+    ) -> Response:
+        """What viewers did, at most 1,000 at a time. Accepted events are on disk when this answers."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            # A form on another site cannot send this type without asking first.
+            raise HTTPException(415, "send content-type: application/json")
+        outcome = await self._ingest.accept(await request.body(), wait=wait)
+        self._telemetry.events(outcome.kinds, len(outcome.rejected))
+        return Json(outcome.json(), 200 if outcome.accepted else 422)
+
+
+def _row(live: Live, video_id: str) -> Any:
+    rows = live.catalogue.rows(to_ids([video_id]))
+    if rows[0] < 0:
+        raise HTTPException(404, f"there is no video '{video_id[:100]}'")
+    return rows
+
+
+def _events_schema() -> dict[str, Any]:
+    schema = schemas.EventsIn.model_json_schema()
+    event = schema.pop("$defs")["EventIn"]
+    schema["properties"]["events"]["items"] = event
+    schema["example"] = {"events": [event["example"]]}
+    return schema

@@ -1,0 +1,45 @@
+"""Catalogue rows into what a page shows of a video. Knows nothing of requests or scores."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import columns as c
+from data.catalogue import Catalogue
+
+_SHOWN = (c.TITLE, c.CHANNEL, c.CATEGORY, c.DURATION_S, c.UPLOADED_AT)
+
+
+class Cards:
+    """Public facts of videos, by row; ids are the external ones."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        frame = catalogue.frame
+        self._frame = frame.select(
+            pl.col(c.EXTERNAL_ID).alias(c.VIDEO_ID),
+            *(pl.col(name) for name in _SHOWN),
+            pl.col(c.CHANNEL_ID).cast(pl.String),
+        )
+
+    def of(self, rows: NDArray[np.int32]) -> list[dict[str, Any]]:
+        """One dict per row, in order; `duration_s` and `uploaded_at` are None where unknown."""
+        return self._frame[rows].to_dicts()
+
+    def categories(self, limit: int = 40) -> list[dict[str, Any]]:
+        """The most frequent categories: name and number of videos."""
+        names = self._catalogue.vocabularies[0].values
+        counts = np.bincount(self._catalogue.category, minlength=len(names))
+        order = np.argsort(-counts, kind="stable")[:limit]
+        return [{"name": names[code], "num_videos": int(counts[code])} for code in order if counts[code]]
+
+    def newest(self, category: str, at: int, k: int) -> NDArray[np.int32]:
+        """Rows of the latest uploads in a category before `at`; empty for an unknown category."""
+        names = self._catalogue.vocabularies[0].values
+        if category not in names:
+            return np.empty(0, dtype=np.int32)
+        uploaded_at = self._catalogue.uploaded_at
+        found = np.flatnonzero((self._catalogue.category == names.index(category)) & (uploaded_at <= at))
+        return found[np.argsort(-uploaded_at[found], kind="stable")[:k]].astype(np.int32)

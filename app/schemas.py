@@ -1,0 +1,181 @@
+"""Shapes of requests and answers on the wire, with examples: the source of the API page.
+
+All ids are the caller's own strings; instants are milliseconds since 1970-01-01T00:00Z; `_s` seconds, `_ms` milliseconds.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+MAX_K = 100
+MAX_EVENTS = 1_000
+MAX_WATCH_S = 86_400.0
+
+ClientKind = Literal["click", "watch", "like", "dislike", "dismiss", "regret", "survey", "subscribe", "unsubscribe"]
+"""Kinds a page may send; impressions are written by the server."""
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Token = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=100)]
+
+
+class EventIn(BaseModel):
+    """Something a viewer did."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "event_id": "f1c9…:742:click", "kind": "click", "viewer_id": "17", "video_id": "742",
+                "request_id": "f1c9…", "position": 3,
+            }
+        },
+    )  # fmt: skip
+
+    kind: ClientKind
+    viewer_id: Token
+    video_id: Token
+    event_id: Token | None = None
+    """Dedupe key: sending it twice counts once. The server makes one when absent."""
+    request_id: Token | None = None
+    """The page that showed the video."""
+    position: Annotated[int, Field(ge=0, lt=1_000)] | None = None
+    surface: Annotated[str, Field(max_length=40)] | None = None
+    event_at: Annotated[int, Field(ge=0, lt=1 << 62)] | None = None
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Seconds for `watch`, 1 to 5 for `survey`."""
+
+    @model_validator(mode="after")
+    def _value_fits_kind(self) -> "EventIn":
+        if self.kind == "watch" and not (self.value is not None and 0 <= self.value <= MAX_WATCH_S):
+            raise ValueError(f"a watch needs a value between 0 and {MAX_WATCH_S:.0f} seconds")
+        if self.kind == "survey" and not (self.value is not None and 1 <= self.value <= 5):
+            raise ValueError("a survey needs a value from 1 to 5")
+        return self
+
+
+class EventsIn(BaseModel):
+    """A batch of events; each stands or falls alone."""
+
+    events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class Rejected(BaseModel):
+    """An event that was not accepted."""
+
+    index: int
+    reason: str
+
+
+class Receipt(BaseModel):
+    """What became of a batch. Accepted events are on disk."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "accepted": ["f1c9…:742:click"],
+                "rejected": [{"index": 1, "reason": "unknown video '0'"}],
+                "applied": True,
+            }
+        }
+    )
+
+    accepted: list[str]
+    rejected: list[Rejected]
+    applied: bool
+    """Whether the next page already knows of them; only ever true with `wait=true`."""
+
+
+class Video(BaseModel):
+    """What a page shows of a video."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "video_id": "742", "title": "The endgame nobody teaches", "channel": "Quiet Rooks", "channel_id": "31",
+                "category": "Chess", "duration_s": 734.0, "uploaded_at": 1767225600000,
+            }
+        }
+    )  # fmt: skip
+
+    video_id: str
+    title: str
+    channel: str
+    channel_id: str
+    category: str
+    duration_s: float | None
+    uploaded_at: int | None
+
+
+class Explain(BaseModel):
+    """Why a video is in its slot."""
+
+    source: str
+    """Who proposed it first."""
+    propensity: float
+    """Probability that it lands in this slot, given the slots before."""
+    exploration: bool
+    scores: dict[str, float]
+    features: dict[str, Any]
+    why: str
+
+
+class Placed(Video):
+    """A video in a slot."""
+
+    position: int
+    explain: Explain | None = None
+
+
+class SlateOut(BaseModel):
+    """A page: videos in display order, and how it came about."""
+
+    request_id: str
+    viewer_id: str
+    surface: str
+    at: int
+    release: str
+    arm: str
+    degraded: bool
+    reasons: list[str]
+    """What was missing, in plain words."""
+    videos: list[Placed]
+    stage_ms: dict[str, float] | None = None
+
+
+class Found(BaseModel):
+    """Videos found by title or category."""
+
+    query: str
+    videos: list[Video]
+
+
+class ViewerOut(BaseModel):
+    """A known viewer."""
+
+    viewer_id: str
+    age_band: str
+    gender: str
+    country: str
+    language: str
+    device: str
+    segment: str
+
+
+class ViewersOut(BaseModel):
+    """Viewers whose id or attributes match."""
+
+    query: str
+    viewers: list[ViewerOut]
+
+
+class Problem(BaseModel):
+    """Every error answer."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"error": "there is no video '0'", "details": []}})
+
+    error: str
+    details: list[dict[str, Any]] = []

@@ -1,0 +1,111 @@
+"""Everything the HTTP layer talks to, as one record, so that tests build the same app with fakes.
+
+`Live` is what belongs to one release and is swapped as a whole; a route reads `services.releases.live` once per request, so one
+answer never mixes two releases. Knows nothing of HTTP, models or stores.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.cards import Cards
+from core.clock import Clock
+from core.event_log import EventLog
+from core.policy import Policy, Request, Slate
+from core.settings import Settings
+from data.catalogue import Catalogue, ViewerTable
+
+
+class TitleSearch(Protocol):
+    """Finds videos by words of their title."""
+
+    def rows(self, text: str, k: int) -> NDArray[np.int32]:
+        """At most `k` catalogue rows, best first; any text is safe."""
+        ...
+
+
+@dataclass(frozen=True)
+class Live:
+    """What one release serves with."""
+
+    release_id: str
+    recommender: Policy
+    catalogue: Catalogue
+    viewers: ViewerTable
+    search: TitleSearch
+    cards: Cards
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the operations page says about it: snapshot, metrics, created_at, …"""
+
+
+class Releases(Protocol):
+    """The release that serves, and how to change it."""
+
+    @property
+    def live(self) -> Live:
+        """The one that answers now."""
+        ...
+
+    def reload(self) -> Live:
+        """Serve what the pointer names now. Raises ReleaseRefused; the old one then keeps serving."""
+        ...
+
+    def rollback(self) -> Live:
+        """Serve the previous release again. Raises ReleaseRefused when there is none."""
+        ...
+
+
+class ImpressionLog(Protocol):
+    """Writes down what was shown, after the answer."""
+
+    @property
+    def queued(self) -> int:
+        """Slates waiting to be written."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Slates given up because the queue was full."""
+        ...
+
+    def put(self, requests: Sequence[Request], slates: Sequence[Slate]) -> None:
+        """Queue the slates; returns at once."""
+        ...
+
+
+class Follower(Protocol):
+    """Carries events from the log into the features."""
+
+    def notify(self) -> None:
+        """There is something new in the log."""
+        ...
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Wait until everything committed before this call is in the features; False when it took too long."""
+        ...
+
+
+def new_id() -> str:
+    """A name for a request or an event, unique without coordination."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the app is built from."""
+
+    releases: Releases
+    event_log: EventLog
+    impressions: ImpressionLog
+    follower: Follower
+    settings: Settings
+    clock: Clock
+    new_id: Callable[[], str] = new_id
+    start: Callable[[], None] = lambda: None
+    """Called once when the server starts: begins background threads."""
+    close: Callable[[], None] = lambda: None
+    """Called once when the server has answered its last request: drains and stops them."""

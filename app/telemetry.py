@@ -1,0 +1,115 @@
+"""What the service says about itself: Prometheus series, and the last few hundred pages for the operations page.
+
+One registry per app, so two apps in one process never share a counter. Labels come from closed sets (routes, stages, surfaces, kinds);
+free text such as a reason never becomes a label.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import Counter as Total
+
+from app.services import Services
+from core.policy import Slate
+
+_REMEMBERED = 500
+_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answered request for a slate."""
+
+    at: int
+    surface: str
+    total_ms: float
+    stage_ms: dict[str, float]
+    sources: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+class Telemetry:
+    """Counts and remembers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._started_at = services.clock.now()
+        self._pages: deque[Page] = deque(maxlen=_REMEMBERED)
+        self._events: Counter[str] = Counter()
+        self._registry = CollectorRegistry()
+        self._requests = Histogram(
+            "upnext_request_seconds", "Time to answer", ["route", "status"], registry=self._registry, buckets=_BUCKETS
+        )
+        self._stages = Histogram(
+            "upnext_stage_seconds", "Time per stage of a page", ["stage"], registry=self._registry, buckets=_BUCKETS
+        )
+        self._degraded = Total(
+            "upnext_degraded_total", "Pages answered with something missing", ["surface"], registry=self._registry
+        )
+        self._accepted = Total("upnext_events_accepted_total", "Events committed", ["kind"], registry=self._registry)
+        self._rejected = Total("upnext_events_rejected_total", "Events refused", registry=self._registry)
+        self._gauges(services)
+
+    def _gauges(self, services: Services) -> None:
+        for name, text, read in (
+            ("upnext_impressions_queued", "Slates waiting to be logged", lambda: services.impressions.queued),
+            ("upnext_impressions_dropped", "Slates lost to a full queue", lambda: services.impressions.dropped),
+        ):
+            Gauge(name, text, registry=self._registry).set_function(read)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """One HTTP answer."""
+        self._requests.labels(route, str(status)).observe(seconds)
+
+    def page(self, slate: Slate, surface: str, at: int) -> None:
+        """One slate."""
+        for stage, ms in slate.stage_ms.items():
+            self._stages.labels(stage).observe(ms / 1_000)
+        if slate.degraded:
+            self._degraded.labels(surface).inc()
+        total_ms = sum(slate.stage_ms.values())
+        self._pages.append(Page(at, surface, total_ms, dict(slate.stage_ms), slate.sources, slate.degraded))
+
+    def events(self, kinds: Counter[str], num_rejected: int) -> None:
+        """One batch of events."""
+        for kind, count in kinds.items():
+            self._accepted.labels(kind).inc(count)
+        self._events.update(kinds)
+        self._rejected.inc(num_rejected)
+
+    def exposition(self) -> bytes:
+        """Prometheus text."""
+        return generate_latest(self._registry)
+
+    def summary(self) -> dict[str, Any]:
+        """The operations page's data: everything about the last pages."""
+        pages, now = list(self._pages), self._services.clock.now()
+        return {
+            "at": now,
+            "uptime_s": (now - self._started_at) / 1_000,
+            "num_pages": len(pages),
+            "pages_per_minute": sum(now - page.at <= 60_000 for page in pages),
+            "total_ms": _quantiles([page.total_ms for page in pages]),
+            "latest_ms": [round(page.total_ms, 2) for page in pages[-120:]],
+            "stages": _stages(pages),
+            "sources": Counter(source for page in pages for source in page.sources).most_common(),
+            "reasons": Counter(reason for page in pages for reason in page.reasons).most_common(10),
+            "degraded_share": sum(bool(page.reasons) for page in pages) / max(len(pages), 1),
+            "events": self._events.most_common(),
+            "impressions": {"queued": self._services.impressions.queued, "dropped": self._services.impressions.dropped},
+        }
+
+
+def _quantiles(values: list[float]) -> dict[str, float | None]:
+    if not values:
+        return {"p50": None, "p95": None, "p99": None}
+    p50, p95, p99 = np.quantile(values, [0.5, 0.95, 0.99])
+    return {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "p99": round(float(p99), 2)}
+
+
+def _stages(pages: list[Page]) -> list[dict[str, Any]]:
+    names = dict.fromkeys(name for page in pages for name in page.stage_ms)
+    return [{"name": name, **_quantiles([page.stage_ms[name] for page in pages if name in page.stage_ms])} for name in names]

@@ -1,0 +1,1 @@
+"""Templates, style and browser modules of the pages."""

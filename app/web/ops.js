@@ -1,0 +1,92 @@
+// The operations page: asks for the summary every two seconds and redraws. Stops asking while nobody looks.
+
+import { $, duration, el, figure, notice, percent, svg } from "./dom.js";
+import { admin, get } from "./api.js";
+import { waterfall } from "./waterfall.js";
+
+const EVERY_MS = 2000;
+
+function tile(name, value, unit = "") {
+  return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value, el("small", {}, unit)));
+}
+
+function ms(value) {
+  return value === null ? "–" : value.toFixed(1);
+}
+
+function tiles(summary) {
+  $("tiles").replaceChildren(
+    tile("Pages in the last minute", figure(summary.pages_per_minute)),
+    tile("Median page", ms(summary.total_ms.p50), " ms"),
+    tile("99th percentile", ms(summary.total_ms.p99), " ms"),
+    tile("With something missing", percent(summary.degraded_share)),
+    tile("Impressions queued", figure(summary.impressions.queued), summary.impressions.dropped ? ` ${summary.impressions.dropped} lost` : ""),
+  );
+}
+
+function counts(node, pairs, none) {
+  const most = Math.max(...pairs.map(([, count]) => count), 1);
+  const total = pairs.reduce((sum, [, count]) => sum + count, 0);
+  const lines = pairs.map(([name, count]) => {
+    const bar = el("span", { class: "bar-fill" });
+    bar.style.setProperty("--share", count / most);
+    return el("li", {}, el("span", { class: "bar-name" }, name.replaceAll("_", " ")), el("span", { class: "bar", "aria-hidden": "true" }, bar), el("span", { class: "bar-value" }, `${figure(count)} · ${percent(count / total)}`));
+  });
+  node.replaceChildren(lines.length ? el("ul", { class: "bars" }, lines) : el("p", { class: "muted quiet" }, none));
+}
+
+// Bars rather than a line: each page is its own measurement.
+function latest(values) {
+  if (!values.length) return el("p", { class: "muted quiet" }, "No page has been asked for yet.");
+  const [width, height, most] = [480, 150, Math.max(...values, 1)];
+  const step = width / Math.max(values.length, 40);
+  const bars = values.map((value, index) => {
+    const tall = Math.max((value / most) * (height - 24), 1.5);
+    return svg("rect", { x: width - (values.length - index) * step + 0.5, y: height - tall, width: Math.max(step - 1.5, 1), height: tall, rx: 1.5, class: "column" });
+  });
+  const top = svg("text", { x: 0, y: 12, class: "axis" }, `${most.toFixed(1)} ms`);
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "columns", role: "img", "aria-label": `Last ${values.length} pages, at most ${most.toFixed(1)} milliseconds` }, top, bars);
+}
+
+function flat(facts, prefix = "") {
+  return Object.entries(facts).flatMap(([name, value]) => {
+    if (value === null || Array.isArray(value)) return [];
+    return typeof value === "object" ? flat(value, `${prefix}${name} `) : [[`${prefix}${name}`.replaceAll("_", " "), value]];
+  });
+}
+
+function release(facts) {
+  const pairs = flat(facts).slice(0, 14).map(([name, value]) => [name, name.endsWith(" at") ? new Date(value).toLocaleString() : figure(value)]);
+  $("release").replaceChildren(...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    const summary = await get("/ops/summary");
+    $("notices").replaceChildren();
+    $("ops-note").textContent = `Up ${duration(summary.uptime_s)} · figures over the last ${figure(summary.num_pages)} pages`;
+    tiles(summary);
+    $("waterfall").replaceChildren(summary.stages.length ? waterfall(summary.stages) : el("p", { class: "muted quiet" }, "No page has been asked for yet."));
+    $("latest").replaceChildren(latest(summary.latest_ms));
+    counts($("sources"), summary.sources, "Nothing shown yet.");
+    counts($("events"), summary.events, "No events since the server started.");
+    counts($("reasons"), summary.reasons, "Nothing: every page had all it needs.");
+    release(summary.release);
+  } catch (error) {
+    $("notices").replaceChildren(notice(error.message));
+  }
+}
+
+$("admin").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    const facts = await admin(event.submitter.value, $("token").value);
+    $("admin-note").textContent = `Now serving ${facts.release_id}.`;
+  } catch (error) {
+    $("admin-note").textContent = error.message;
+  }
+});
+
+refresh();
+setInterval(refresh, EVERY_MS);

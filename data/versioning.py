@@ -1,0 +1,161 @@
+"""Snapshots: a dataset frozen under a name that its content decides, so that a release can say exactly what it learned from.
+
+    <root>/<snapshot_id>/events/date=2026-01-31/part.parquet   one file per UTC day of received_at
+                         viewers.parquet  videos.parquet  snapshot.json
+
+The id hashes values and schema, not files: it is the same on every machine and with every Parquet version. Written to a
+temporary directory and renamed, so a reader sees all of it or nothing.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from core import columns as c
+from core.errors import BadInput
+from data.dataset import Dataset
+
+_MANIFEST = "snapshot.json"
+_TABLES = ("events", "viewers", "videos")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A frozen dataset."""
+
+    snapshot_id: str
+    path: Path
+    name: str
+    code_version: str
+    """Of the program that wrote it first; not part of the id."""
+    num_events: int
+    num_viewers: int
+    num_videos: int
+    first_at: int
+    """received_at of the first event, ms."""
+    last_at: int
+
+
+def snapshot(dataset: Dataset, root: Path, code_version: str) -> Snapshot:
+    """Freeze `dataset` under `root`; the same content again returns the snapshot that is there."""
+    snapshot_id = content_hash(dataset)
+    if (root / snapshot_id / _MANIFEST).is_file():
+        return _describe(root / snapshot_id)
+    root.mkdir(parents=True, exist_ok=True)
+    received = dataset.events[c.RECEIVED_AT]
+    facts = {
+        "name": dataset.name,
+        "code_version": code_version,
+        "num_events": len(dataset.events),
+        "num_viewers": len(dataset.viewers),
+        "num_videos": len(dataset.videos),
+        "first_at": int(received.min() or 0),  # type: ignore[arg-type]
+        "last_at": int(received.max() or 0),  # type: ignore[arg-type]
+    }
+    staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=root))
+    try:
+        _write(dataset, staged)
+        (staged / _MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True))
+        _sync(staged)
+        _move(staged, root / snapshot_id)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return _describe(root / snapshot_id)
+
+
+def open_snapshot(root: Path, snapshot_id: str, *, verify: bool = False) -> Dataset:
+    """The dataset as it was frozen; with `verify`, recompute its hash.
+
+    Raises:
+        BadInput: no such snapshot, or its content is not what its name says.
+    """
+    path = root / snapshot_id
+    if not (path / _MANIFEST).is_file():
+        known = ", ".join(found.snapshot_id for found in list_snapshots(root)) or "none"
+        raise BadInput(f"no snapshot '{snapshot_id}' in {root}; there are: {known}")
+    parts = [pl.read_parquet(part) for part in sorted(path.glob("events/date=*/part.parquet"))]
+    viewers, videos = pl.read_parquet(path / "viewers.parquet"), pl.read_parquet(path / "videos.parquet")
+    dataset = Dataset(_describe(path).name, pl.concat(parts, rechunk=True), viewers, videos)
+    if verify and content_hash(dataset) != snapshot_id:
+        raise BadInput(f"snapshot {snapshot_id} was changed after it was written; take it anew")
+    return dataset
+
+
+def list_snapshots(root: Path) -> list[Snapshot]:
+    """All snapshots under `root`, oldest first."""
+    found = list(root.glob(f"*/{_MANIFEST}")) if root.is_dir() else []
+    visible = [manifest for manifest in found if not manifest.parent.name.startswith(".")]
+    return [_describe(manifest.parent) for manifest in sorted(visible, key=lambda p: (p.stat().st_mtime_ns, p.parent.name))]
+
+
+def content_hash(dataset: Dataset) -> str:
+    """16 hex digits over column names, types and values of the three frames, in row order."""
+    digest = hashlib.sha256()
+    for table in _TABLES:
+        frame: pl.DataFrame = getattr(dataset, table)
+        digest.update(f"{table}:{len(frame)};".encode())
+        for column in frame:
+            digest.update(f"{column.name}:{column.dtype};".encode())
+            _feed(digest, column)
+    return digest.hexdigest()[:16]
+
+
+def to_json(found: Snapshot) -> dict[str, str | int]:
+    """The snapshot as plain values."""
+    return {**asdict(found), "path": str(found.path)}
+
+
+def _feed(digest: "hashlib._Hash", column: pl.Series) -> None:
+    """Values in a form of our own: which are null, then lengths and contents, or 8-byte numbers."""
+    digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
+    if isinstance(column.dtype, pl.List):
+        digest.update(column.list.len().fill_null(0).to_numpy().astype("<i8").tobytes())
+        _feed(digest, column.drop_nulls().explode(keep_nulls=True, empty_as_null=False))
+    elif column.dtype == pl.String:
+        filled = column.fill_null("")
+        digest.update(filled.str.len_bytes().to_numpy().astype("<i8").tobytes())
+        digest.update("".join(filled.to_list()).encode())
+    elif column.dtype.is_float():
+        digest.update(column.fill_null(0.0).to_numpy().astype("<f8").tobytes())
+    else:
+        digest.update(column.cast(pl.Int64).fill_null(0).to_numpy().astype("<i8").tobytes())
+
+
+def _write(dataset: Dataset, path: Path) -> None:
+    day = pl.from_epoch(pl.col(c.RECEIVED_AT), "ms").dt.strftime("%Y-%m-%d").alias("date")
+    events = dataset.events.with_columns(day)
+    for (date,), part in events.partition_by("date", as_dict=True, maintain_order=True, include_key=False).items():
+        folder = path / "events" / f"date={date}"
+        folder.mkdir(parents=True)
+        part.write_parquet(folder / "part.parquet", compression="zstd")
+    dataset.viewers.write_parquet(path / "viewers.parquet", compression="zstd")
+    dataset.videos.write_parquet(path / "videos.parquet", compression="zstd")
+
+
+def _move(staged: Path, target: Path) -> None:
+    try:
+        os.rename(staged, target)
+    except OSError:
+        if not (target / _MANIFEST).is_file():  # another process may have been faster; its content is the same
+            raise
+    _sync(target.parent, deep=False)
+
+
+def _sync(path: Path, *, deep: bool = True) -> None:
+    for each in [*(path.rglob("*") if deep else ()), path]:
+        handle = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _describe(path: Path) -> Snapshot:
+    return Snapshot(path.name, path, **json.loads((path / _MANIFEST).read_text()))

@@ -1,0 +1,1 @@
+"""The built-in world: a seeded simulator of viewers and videos whose truth is known."""

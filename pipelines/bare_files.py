@@ -1,0 +1,180 @@
+"""Both stages on two bare files: histories and, perhaps, video vectors, but no attributes, impressions or page.
+
+The same discipline as the full run: towers first learn without each viewer's last interaction, the ranker learns to find that
+one among what they retrieve, then the towers go on over the whole training file. The held-out file is opened last.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import columns as c
+from core import rng
+from data import dataset as datasets
+from data.catalogue import Catalogue
+from features.schema import FeatureBatch, FeatureSchema, ViewerPart
+from pipelines import cases as splits
+from pipelines.cases import Cases, HeldOut
+from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage, fit_baselines
+from pipelines.evaluate import evaluate as measure
+from pipelines.held_out import PROTOCOL, FileLog, read_held_out, read_log
+from pipelines.leaderboard import Leaderboard
+from pipelines.presets import RunConfig
+from pipelines.progress import Stages, by_step
+from ranking import export as ranker_files
+from ranking import train as ranking
+from ranking.batches import Lists, RankingData
+from ranking.scorer import Scorer
+from retrieval import export as tower_files
+from retrieval import train as retrieval
+from retrieval.baselines import top_k
+from retrieval.batches import bare_schema, from_interactions, history_part
+from retrieval.encoder import VECTORS, ViewerEncoder
+from retrieval.towers import TwoTower
+
+_NEGATIVES = 31
+_DEPTH = 300
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A training file as the models want it."""
+
+    log: FileLog
+    catalogue: Catalogue
+    schema: FeatureSchema
+    log_count_V: NDArray[np.float32]
+
+    def part(self, cases: Cases, rows: slice) -> ViewerPart:
+        """Viewers given by their histories."""
+        found = cases.histories.take(rows)
+        return history_part([found[i] for i in range(len(found))], self.schema)
+
+    def batch(self, part: ViewerPart, video_BK: NDArray[np.int32]) -> FeatureBatch:
+        """The only number known of a video is how often it was watched."""
+        num, width = video_BK.shape
+        return FeatureBatch(
+            viewer=part,
+            video_BK=video_BK,
+            video_dense_BKF=self.log_count_V[video_BK][:, :, None],
+            cross_dense_BKF=np.zeros((num, width, 0), dtype=np.float32),
+            cross_codes_BKC=np.zeros((num, width, 0), dtype=np.int32),
+        )
+
+
+def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: RunConfig, stages: Stages) -> Leaderboard:
+    """Fit everything on `interactions`, then open `held_out`."""
+    with stages("read") as stage:
+        log = read_log(interactions, vectors)
+        stage.note = f"{len(log.interactions):,} interactions, {len(log.video_ids):,} videos"
+    with stages("baselines"):
+        limits = config.evaluation
+        fitted = fit_baselines(log.interactions, timed=log.timed, max_ease_videos=limits.ease_videos, seed=config.seed)
+    fitted |= _two_stages(_bare(log), config, stages)
+    with stages("held-out file") as stage:
+        result = measure(fitted, read_held_out(held_out, log), PROTOCOL, seed=config.seed)
+        stage.note = f"{len(result.held_out):,} viewers"
+    return result
+
+
+def _two_stages(bare: Bare, config: RunConfig, stages: Stages) -> FittedModels:
+    with TemporaryDirectory() as folder:
+        train, last = splits.last_out(bare.log.interactions, max_cases=config.lists.max_lists, seed=config.seed)
+        with stages("towers") as stage:
+            first = _towers(bare, train, config, stage.advance)
+        with stages("ranker") as stage:
+            lists = _lists(bare, last, *_exported(first, bare, Path(folder)), config.seed)
+            ranker = ranking.train(
+                config.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
+            )
+            ranker_files.export(ranker, Path(folder))
+            scorer = Scorer.load(Path(folder), bare.catalogue)
+        with stages("towers to the end") as stage:
+            towers = _towers(bare, bare.log.interactions, config, stage.advance, warm_start=first)
+            encoder, video_VD = _exported(towers, bare, Path(folder))
+    seconds = dict(stages.seconds)
+
+    def encode(cases: Cases, rows: slice) -> NDArray[np.float32]:
+        return encoder.encode(bare.part(cases, rows))
+
+    retrieval_s = seconds["towers"] + seconds["towers to the end"]
+    return FittedModels(
+        {"two_tower": Towers(video_VD, encode), "two_stage": TwoStage(_ranked(bare, encode, video_VD, scorer))},
+        {"two_tower": retrieval_s, "two_stage": retrieval_s + seconds["ranker"]},
+    )
+
+
+def _bare(log: FileLog) -> Bare:
+    names = pl.Series([str(video) for video in log.video_ids])
+    frame = pl.DataFrame(
+        {c.VIDEO_ID: log.video_ids, c.EXTERNAL_ID: names, c.TITLE: names, c.CHANNEL_ID: np.zeros(len(names), dtype=np.int64)}
+    )
+    unknown = [pl.lit(c.UNKNOWN).alias(name) for name in (c.CHANNEL, c.CATEGORY, c.LANGUAGE)]
+    catalogue = Catalogue.of(datasets.conform(frame.with_columns(unknown), c.VIDEOS))
+    if log.content.shape[1]:
+        catalogue = replace(catalogue, content=log.content)
+    schema = replace(bare_schema(catalogue), video_dense=("log_count",))
+    return Bare(log, catalogue, schema, np.log1p(log.interactions.counts()).astype(np.float32))
+
+
+def _towers(
+    bare: Bare,
+    interactions: splits.Interactions,
+    config: RunConfig,
+    advance: Callable[[float, str], None],
+    warm_start: TwoTower | None = None,
+) -> TwoTower:
+    plan = config.towers if warm_start is None else config.continued_towers()
+    examples = from_interactions(interactions, bare.schema, seed=config.seed)
+    return retrieval.train(plan, bare.schema, bare.catalogue, examples, warm_start=warm_start, on_step=by_step(advance))
+
+
+def _exported(towers: TwoTower, bare: Bare, folder: Path) -> tuple[ViewerEncoder, NDArray[np.float32]]:
+    tower_files.write(towers, bare.catalogue, folder, at=int(bare.log.interactions.at.max()) + 1)
+    return ViewerEncoder.load(folder), np.load(folder / VECTORS)
+
+
+def _lists(bare: Bare, last: HeldOut, encoder: ViewerEncoder, video_VD: NDArray[np.float32], seed: int) -> Lists:
+    """Each viewer's last interaction among videos drawn from the first ranks of retrieval."""
+    cases, random = last.cases, rng.stream(seed, "ranker negatives")
+    targets = last.targets.values[last.targets.offsets[:-1]][:, None]
+    rows, affinity = [], []
+    for begin in range(0, len(cases), 1_024):
+        block = slice(begin, min(begin + 1_024, len(cases)))
+        scores = encoder.encode(bare.part(cases, block)) @ video_VD.T
+        found = top_k(cases.hide(scores.copy(), block), min(_DEPTH, cases.num_videos))
+        picks = random.integers(0, found.shape[1], size=(len(found), _NEGATIVES))
+        drawn = np.concatenate([targets[block], np.take_along_axis(found, picks, axis=1)], axis=1)
+        rows.append(drawn)
+        affinity.append(np.take_along_axis(scores, np.maximum(drawn, 0), axis=1))
+    video_BK = np.concatenate(rows).astype(np.int32)
+    mask = (video_BK >= 0) & ((video_BK != targets) | (np.arange(video_BK.shape[1]) == 0))
+    video_BK = np.maximum(video_BK, 0)
+    unknown = np.full(len(cases), np.nan, dtype=np.float32)
+
+    def features(chosen: NDArray[np.int64]) -> FeatureBatch:
+        histories = cases.histories.take(chosen)
+        part = history_part([histories[i] for i in range(len(histories))], bare.schema)
+        return bare.batch(part, video_BK[chosen])
+
+    return Lists(features, np.concatenate(affinity), cases.at, mask, unknown, unknown)
+
+
+def _ranked(
+    bare: Bare, encode: Callable[[Cases, slice], NDArray[np.float32]], video_VD: NDArray[np.float32], scorer: Scorer
+) -> Callable[[Cases, slice], NDArray[np.int32]]:
+    def ranked(cases: Cases, rows: slice) -> NDArray[np.int32]:
+        scores = cases.hide(encode(cases, rows) @ video_VD.T, rows)
+        found = top_k(scores, DEPTH)
+        video_BK = np.maximum(found, 0)
+        batch = bare.batch(bare.part(cases, rows), video_BK)
+        relevance = scorer.score(batch, np.take_along_axis(scores, video_BK, axis=1).clip(min=-1.0))["relevance"]
+        order = np.argsort(-np.where(found >= 0, relevance, -np.inf), axis=1, kind="stable")
+        return np.take_along_axis(found, order, axis=1)
+
+    return ranked

@@ -1,0 +1,90 @@
+"""The leaderboard of a training run: tuned baselines, the towers alone, and both stages as they will serve.
+
+Both models are read from the files of the release, and the two-stage system is `serving.recommender` itself over features read
+point in time: what is measured is what serves. Weights are from before t0; a viewer's own later clicks enter the history, never
+the training.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from serving.releases import LoadedRelease, open_files
+
+from core.policy import Request
+from data import interactions as logs
+from data.catalogue import Catalogue, ViewerTable
+from data.dataset import Dataset
+from data.splits import TimeSplit
+from features import offline
+from pipelines.cases import Cases, HeldOut, time_split
+from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage, evaluate, fit_baselines
+from pipelines.leaderboard import Leaderboard
+from pipelines.presets import RunConfig
+from pipelines.reader import OfflineReader
+
+PROTOCOL = (
+    "global time split: every first click after t0 is a case, one target, full catalogue, seen videos filtered, "
+    "weights from before t0"
+)
+
+
+def compare(
+    dataset: Dataset,
+    release: Path,
+    catalogue: Catalogue,
+    viewers: ViewerTable,
+    split: TimeSplit,
+    config: RunConfig,
+    advance: Callable[[float, str], None],
+) -> Leaderboard:
+    """Fit the baselines, load the release's files, measure all on the same cases."""
+    advance(0.0, "tuning baselines")
+    clicks = logs.clicks(dataset.events, catalogue.video_ids)
+    limits = config.evaluation
+    held_out = time_split(clicks, split.test_from, catalogue.uploaded_at, max_cases=limits.max_cases, seed=config.seed)
+    fitted = fit_baselines(
+        clicks.before(split.test_from),
+        uploaded_at=catalogue.uploaded_at,
+        max_ease_videos=limits.ease_videos,
+        seed=config.seed,
+    )
+    advance(0.6, "two towers and two stages")
+    fitted |= _release_models(dataset, release, catalogue, viewers, split, held_out)
+    return evaluate(fitted, held_out, PROTOCOL, seed=config.seed)
+
+
+def _release_models(
+    dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, split: TimeSplit, held_out: HeldOut
+) -> FittedModels:
+    cases = held_out.cases
+    rows = np.zeros(len(cases), dtype=np.int32)  # the features of no particular video are asked for
+    features = offline.build(dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows)
+    loaded = open_files(path)
+    reader = OfflineReader(features, cases.viewer_ids, cases.at)
+
+    def encode(_: Cases, chosen: slice) -> NDArray[np.float32]:
+        return loaded.encoder.encode(features.viewer_part(np.arange(len(cases))[chosen]))
+
+    models = {"two_tower": Towers(loaded.video_VD, encode), "two_stage": TwoStage(_two_stage(loaded, reader, dataset, split))}
+    return FittedModels(models)
+
+
+def _two_stage(
+    loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset, split: TimeSplit
+) -> Callable[[Cases, slice], NDArray[np.int32]]:
+    # Trending counts stop at t0, and nothing is left to chance.
+    config = replace(loaded.config, exploration=replace(loaded.config.exploration, epsilon=0.0))
+    recommender = loaded.recommender(reader, videos=loaded.video_state_at(dataset.events, split.test_from), config=config)
+
+    def ranked(cases: Cases, chosen: slice) -> NDArray[np.int32]:
+        asked = zip(cases.viewer_ids[chosen].tolist(), cases.at[chosen].tolist(), strict=True)
+        requests = [Request(f"case-{chosen.start + i}", viewer, at, k=DEPTH) for i, (viewer, at) in enumerate(asked)]
+        rows = np.full((len(requests), DEPTH), -1, dtype=np.int32)
+        for row, slate in zip(rows, recommender.recommend(requests), strict=True):
+            row[: len(slate.video_ids)] = loaded.catalogue.rows(slate.video_ids)
+        return rows
+
+    return ranked

@@ -1,0 +1,142 @@
+"""The result of an evaluation: one row per model, with intervals over viewers, and what was left out and why.
+
+Rows hold per-case values, so that models are compared case by case. All metrics are over the full catalogue (`core.metrics`).
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from core import inference, rng
+from pipelines.cases import HeldOut
+
+METRICS = ("hr@10", "ndcg@10", "recall@20", "ndcg@20", "recall@500")
+MAIN = "ndcg@10"
+GIVEN_RETRIEVED = "ndcg@10_given_retrieved"
+BASELINES = ("popularity", "recent_popularity", "markov", "ease")
+Values = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model's values per case, and how long it took."""
+
+    model: str
+    values: Values
+    seconds: float
+    """Fitting (with tuning) and ranking every case."""
+
+    def mean(self, metric: str, chosen: NDArray[np.bool_] | None = None) -> float | None:
+        """Mean over (chosen) cases, undefined ones left out; None when nothing remains."""
+        values = self.values[metric] if chosen is None else self.values[metric][chosen]
+        values = values[~np.isnan(values)]
+        return float(values.mean()) if len(values) else None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Models measured on the same cases."""
+
+    protocol: str
+    held_out: HeldOut
+    entries: tuple[Entry, ...] = ()
+    omitted: Mapping[str, str] = field(default_factory=dict)
+    """Model → reason in plain words."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Model → what tuning chose."""
+    seed: int = 0
+
+    def entry(self, model: str) -> Entry:
+        """The row of one model. Raises KeyError."""
+        return {entry.model: entry for entry in self.entries}[model]
+
+    @property
+    def best_baseline(self) -> Entry | None:
+        """The baseline with the highest NDCG@10."""
+        found = [entry for entry in self.entries if entry.model in BASELINES]
+        return max(found, key=lambda entry: entry.mean(MAIN) or 0.0, default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; a metric without any case is null."""
+        cases = self.held_out.cases
+        return {
+            "protocol": self.protocol,
+            "num_viewers": len(np.unique(cases.viewer_ids)),
+            "num_videos": cases.num_videos,
+            "num_cases": len(cases),
+            "leaderboard": [self._row(entry) for entry in self.entries],
+            "omitted": dict(self.omitted),
+            "settings": dict(self.settings),
+            "against_best_baseline": self.comparisons(),
+        }
+
+    def _row(self, entry: Entry) -> dict[str, Any]:
+        viewers, warm = self.held_out.cases.viewer_ids, self.held_out.cases.warm
+        row: dict[str, Any] = {"model": entry.model}
+        row |= {metric: entry.mean(metric) for metric in entry.values}
+        row["seconds"] = round(entry.seconds, 3)
+        for name, chosen in (("warm", warm), ("cold", ~warm)):
+            row[name] = {"cases": int(chosen.sum())} | {m: entry.mean(m, chosen) for m in entry.values}
+        row["interval"] = {m: _bounds(inference.cluster_interval(entry.values[m], viewers)) for m in METRICS}
+        return row
+
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Every model against the best baseline on NDCG@10: paired bootstrap over viewers, p corrected by Holm."""
+        baseline = self.best_baseline
+        others = [entry for entry in self.entries if baseline is not None and entry.model not in BASELINES]
+        if baseline is None or not others or not len(self.held_out):
+            return []
+        viewers = self.held_out.cases.viewer_ids
+        found = [
+            inference.paired_bootstrap(
+                entry.values[MAIN], baseline.values[MAIN], viewers, rng.stream(self.seed, "leaderboard", entry.model)
+            )
+            for entry in others
+        ]
+        adjusted = inference.holm([interval.p for interval in found])
+        return [
+            {
+                "model": e.model,
+                "baseline": baseline.model,
+                "difference": i.mean,
+                "low": i.low,
+                "high": i.high,
+                "p_holm": float(p),
+            }
+            for e, i, p in zip(others, found, adjusted, strict=True)
+        ]
+
+    def to_table(self) -> Table:
+        """For a terminal; ± is half of the 95 % interval over viewers."""
+        table = Table(title=self.protocol, title_justify="left", caption=_caption(self.omitted), caption_justify="left")
+        for name in ("model", *METRICS, "given retrieved", "seconds"):
+            table.add_column(name, justify="left" if name == "model" else "right")
+        viewers = self.held_out.cases.viewer_ids
+        best = {m: max((entry.mean(m) or 0.0 for entry in self.entries), default=0.0) for m in METRICS}
+        for entry in self.entries:
+            cells = [_cell(inference.cluster_interval(entry.values[m], viewers), best[m]) for m in METRICS]
+            given = entry.mean(GIVEN_RETRIEVED) if GIVEN_RETRIEVED in entry.values else None
+            table.add_row(entry.model, *cells, "" if given is None else f"{given:.4f}", f"{entry.seconds:.1f}")
+        return table
+
+
+def _bounds(interval: inference.Interval) -> list[float] | None:
+    return None if math.isnan(interval.low) else [interval.low, interval.high]
+
+
+def _cell(interval: inference.Interval, best: float) -> str:
+    if math.isnan(interval.mean):
+        return ""
+    spread = "" if math.isnan(interval.low) else f" [dim]±{interval.high - interval.mean:.4f}[/]"
+    text = f"{interval.mean:.4f}"
+    return (f"[bold]{text}[/]" if interval.mean >= best > 0 else text) + spread
+
+
+def _caption(omitted: Mapping[str, str]) -> str | None:
+    lines: Iterable[str] = (f"{model} left out: {reason}" for model, reason in omitted.items())
+    return "\n".join(lines) or None

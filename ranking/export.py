@@ -1,0 +1,69 @@
+"""A trained ranker → three files of a release that the server reads without torch.
+
+    ranker.onnx                 viewer [B, X], candidate [B, K, Y] → logits [B, K, H]; B and K free; normalisation inside
+    ranker_tables.safetensors   `video` [V, E], `codes` [T, d]
+    ranker.json                 heads, layout, normalisation statistics (copies, for people and monitoring), calibration,
+                                position curve, held-out figures, config with the utility formula
+
+The position bias stays behind: a served score has no position.
+"""
+
+import json
+import logging
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import onnx
+import torch
+from safetensors.numpy import save_file
+
+from core import config as configs
+from ranking.model import Network, Ranker
+
+GRAPH, TABLES, FACTS = "ranker.onnx", "ranker_tables.safetensors", "ranker.json"
+
+
+def export(ranker: Ranker, path: Path) -> None:
+    """Write the three files into the directory `path`."""
+    embedder = ranker.model.embedder
+    _graph(ranker.model.network, path / GRAPH)
+    codes = embedder.codes.weight.detach().cpu().numpy()
+    save_file({"video": embedder.video.weight.cpu().numpy().copy(), "codes": codes.copy()}, path / TABLES)
+    (path / FACTS).write_text(json.dumps(facts(ranker), indent=1, sort_keys=True))
+
+
+def facts(ranker: Ranker) -> dict[str, object]:
+    """What ranker.json says."""
+    network = ranker.model.network
+    statistics = ("viewer_mean", "viewer_std", "candidate_mean", "candidate_std")
+    return {
+        "heads": list(ranker.heads),
+        "layout": asdict(ranker.columns),
+        "normalisation": {name: getattr(network, name).cpu().tolist() for name in statistics},
+        "curves": {head: asdict(curve) for head, curve in ranker.curves.items()},
+        "watch_scale": ranker.watch_scale,
+        "position_curve": list(ranker.position_curve),
+        "metrics": ranker.metrics,
+        "config": configs.to_dict(ranker.config),
+    }
+
+
+def _graph(network: Network, path: Path) -> None:
+    """Trace the network over two free dimensions."""
+    columns = network.columns
+    network = network.cpu().eval()
+    example = (torch.zeros(2, columns.viewer_width), torch.zeros(2, 3, columns.candidate_width))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            network,
+            example,
+            str(path),
+            input_names=["viewer", "candidate"],
+            output_names=["logits"],
+            dynamic_axes={"viewer": {0: "B"}, "candidate": {0: "B", 1: "K"}, "logits": {0: "B", 1: "K"}},
+            dynamo=False,
+        )
+    onnx.checker.check_model(str(path))

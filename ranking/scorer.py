@@ -1,0 +1,138 @@
+"""The ranker in the server: a batch of features and two-tower affinities in, one score per head and candidate out. Torch-free.
+
+    relevance   raw logit of the listwise softmax; only differences within a request mean something
+    click       P(click) at a typical position of the training log
+    watch       expected seconds watched: P(click) · E[seconds | click]
+    like        P(click) · P(like | click); the same for dislike
+
+A head that the log could not train is absent. Without a click head (a log without impressions) like and dislike are given a click,
+since nothing better can be known. Gathers embeddings with numpy, then runs the exported network with ONNX Runtime on one thread.
+
+Shape legend as in `ranking.layout`; H heads.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from core import config as configs
+from core.errors import BadInput, ReleaseRefused
+from data.catalogue import Catalogue
+from features.schema import FeatureBatch
+from ranking import layout as lay
+from ranking.calibrate import Curve
+from ranking.config import CombineConfig, RankerConfig
+from ranking.layout import Layout
+
+Floats = NDArray[np.float32]
+_LARGEST = 65_536
+"""Most candidates per run of the network, which bounds memory in offline evaluation."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded ranker. Safe to share between threads."""
+
+    heads: tuple[str, ...]
+    combine: CombineConfig
+    """The utility formula that was released with these scores."""
+    columns: Layout
+    catalogue: Catalogue
+    video_VE: Floats
+    codes_TD: Floats
+    curves: dict[str, Curve]
+    watch_scale: float
+    session: ort.InferenceSession
+
+    @staticmethod
+    def load(release_dir: Path, catalogue: Catalogue, *, threads: int = 1) -> "Scorer":
+        """Open the three files that `ranking.export` wrote.
+
+        Raises:
+            ReleaseRefused: a file is missing or broken, or it was trained for another catalogue.
+        """
+        try:
+            facts = json.loads((release_dir / "ranker.json").read_text())
+            tables = load_file(release_dir / "ranker_tables.safetensors")
+            session = _session(release_dir / "ranker.onnx", threads)
+            scorer = _assemble(facts, tables, session, catalogue)
+        except Exception as error:
+            raise ReleaseRefused(f"the ranker in {release_dir} cannot be opened: {error}") from error
+        if len(scorer.video_VE) != len(catalogue):
+            raise ReleaseRefused(f"the ranker knows {len(scorer.video_VE)} videos and the catalogue has {len(catalogue)}")
+        if not all(np.isfinite(table).all() for table in tables.values()):
+            raise ReleaseRefused(f"the ranker's tables in {release_dir} hold values that are not finite")
+        return scorer
+
+    def score(self, batch: FeatureBatch, affinity_BK: Floats) -> dict[str, Floats]:
+        """Scores by head, each f32[B, K]; the meaning of each is at the top of this file.
+
+        Raises:
+            BadInput: affinity or features do not have the shape of the batch.
+        """
+        logits = self.logits(batch, affinity_BK)
+        raw = {head: logits[..., column] for column, head in enumerate(self.heads)}
+        scores = {head: self.curves[head](raw[head]) for head in raw if head in self.curves}
+        click = scores.get("click", np.float32(1.0))
+        for head in ("like", "dislike"):
+            if head in scores:
+                scores[head] = scores[head] * click
+        if "watch" in raw:
+            scores["watch"] = np.exp(np.minimum(raw["watch"], 20.0)) * np.float32(self.watch_scale) * click
+        return scores | ({"relevance": raw["relevance"]} if "relevance" in raw else {})
+
+    def logits(self, batch: FeatureBatch, affinity_BK: Floats) -> Floats:
+        """Uncalibrated output of the network. [B, K, H]"""
+        num_requests, num_candidates = batch.video_BK.shape
+        if affinity_BK.shape != (num_requests, num_candidates):
+            raise BadInput(f"affinity is {affinity_BK.shape} for {batch.video_BK.shape} candidates")
+        if not batch.video_BK.size:
+            return np.empty((num_requests, num_candidates, len(self.heads)), dtype=np.float32)
+        viewer, candidate = self._viewer(batch), self._candidate(batch, affinity_BK)
+        step = max(_LARGEST // num_candidates, 1)
+        pieces = [
+            self.session.run(None, {"viewer": viewer[i : i + step], "candidate": candidate[i : i + step]})[0]
+            for i in range(0, num_requests, step)
+        ]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _viewer(self, batch: FeatureBatch) -> Floats:
+        """[B, X] numbers, mean of the history's vectors, code vectors."""
+        history = batch.viewer.history_BL
+        present = (history >= 0).astype(np.float32)
+        bag = np.einsum("ble,bl->be", self.video_VE[history], present) / np.maximum(present.sum(1, keepdims=True), 1)
+        codes = self.codes_TD[lay.viewer_codes(batch, self.columns)].reshape(len(history), -1)
+        return np.concatenate([batch.viewer.dense_BF, bag, codes], axis=1, dtype=np.float32)
+
+    def _candidate(self, batch: FeatureBatch, affinity_BK: Floats) -> Floats:
+        """[B, K, Y] numbers, video vector, code vectors."""
+        numbers = lay.candidate_numbers(batch, affinity_BK, self.catalogue)
+        codes = self.codes_TD[lay.candidate_codes(batch, self.catalogue, self.columns)].reshape(*numbers.shape[:2], -1)
+        return np.concatenate([numbers, self.video_VE[batch.video_BK], codes], axis=-1, dtype=np.float32)
+
+
+def _assemble(facts: dict[str, Any], tables: dict[str, Floats], session: ort.InferenceSession, catalogue: Catalogue) -> Scorer:
+    return Scorer(
+        heads=tuple(facts["heads"]),
+        combine=configs.from_dict(RankerConfig, facts["config"]).combine,
+        columns=configs.from_dict(Layout, facts["layout"]),
+        catalogue=catalogue,
+        video_VE=tables["video"],
+        codes_TD=tables["codes"],
+        curves={head: configs.from_dict(Curve, curve) for head, curve in facts["curves"].items()},
+        watch_scale=float(facts["watch_scale"]),
+        session=session,
+    )
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,168 @@
+"""The towers as the service runs them: look-ups in numpy, layers in ONNX. Torch-free.
+
+    video:   side v = content @ W + channel + category + language,  raw v = id row + side v,  vector = video_tower([raw v, log age])
+    viewer:  pools p = Σ_l weight[p, l] · raw[history l],  vector = viewer_tower([pools, code vectors, dense])
+
+An id that training never saw has a zero row, so a new video lives on its content and codes, and a viewer without history on
+codes and context. Vectors have unit norm: inner product is cosine, and the exact model score.
+Shapes: B requests, L history, P pools, A code columns, F dense columns, N videos, C content, D vector length.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from core.errors import BadInput, ReleaseRefused
+from features.schema import ViewerPart
+
+VIEWER_TOWER, VIDEO_TOWER = "viewer_tower.onnx", "video_tower.onnx"
+TABLES, VECTORS, FACTS = "retrieval_tables.safetensors", "video_vectors.npy", "retrieval.json"
+VIDEO_CODES = ("category", "channel", "language")
+NUM_POOLS = 3
+DAY_MS = 86_400_000
+
+Floats = NDArray[np.float32]
+
+
+def pool_weights(history_BL: NDArray[np.int32], decay: float, recent: int) -> Floats:
+    """Weight of each history position in each pool: all alike, exp(−l / decay), the latest `recent`. [B, P, L]
+
+    Weights of a pool sum to 1 over the positions filled; an empty history has zero weights.
+    """
+    filled_B1L = (history_BL >= 0)[:, None, :]
+    position = np.arange(history_BL.shape[1])
+    shape_PL = np.stack([np.ones(len(position)), np.exp(-position / decay), position < recent]).astype(np.float32)
+    weights = filled_B1L * shape_PL
+    return (weights / np.maximum(weights.sum(axis=2, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def log_age(at: Any, uploaded_at: Any) -> Floats:
+    """log(1 + days since upload), 0 for the future and where unknown (uploaded_at 0)."""
+    days = np.where(np.asarray(uploaded_at) > 0, np.maximum(np.asarray(at) - np.asarray(uploaded_at), 0), 0) / DAY_MS
+    return np.log1p(days).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """One ONNX graph from a matrix to unit vectors."""
+
+    session: Any
+
+    @staticmethod
+    def load(path: Path) -> "_Layers":
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return _Layers(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+        except Exception as error:
+            raise ReleaseRefused(f"{path} cannot be opened: {error}") from error
+
+    def __call__(self, inputs: Floats) -> Floats:
+        return self.session.run(None, {"inputs": inputs})[0]
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads((path / FACTS).read_text())
+    except (OSError, ValueError) as error:
+        raise ReleaseRefused(f"{path / FACTS} cannot be read: {error}") from error
+
+
+class ViewerEncoder:
+    """Viewer features to viewer vectors. Safe for many threads."""
+
+    def __init__(self, facts: dict[str, Any], tables: dict[str, NDArray[Any]], layers: _Layers) -> None:
+        self._raw_VD = tables["raw"]
+        self._codes = [tables[f"viewer_{name}"] for name in facts["viewer_codes"]]
+        self._num_dense = len(facts["viewer_dense"])
+        self._decay, self._recent, self._layers = float(facts["decay"]), int(facts["recent"]), layers
+        self._length = int(facts["history_length"])
+        self.dim: int = self._raw_VD.shape[1]
+
+    @staticmethod
+    def load(path: Path) -> "ViewerEncoder":
+        """From a release directory.
+
+        Raises:
+            ReleaseRefused: a file is missing or unreadable.
+        """
+        return ViewerEncoder(_facts(path), _tables(path), _Layers.load(path / VIEWER_TOWER))
+
+    def encode(self, part: ViewerPart) -> Floats:
+        """Unit vectors. [B, D]
+
+        Rows of videos newer than the release count as unseen, codes newer than it as unknown.
+
+        Raises:
+            BadInput: the part has other columns than the towers were trained with.
+        """
+        if part.codes_BC.shape[1] != len(self._codes) or part.dense_BF.shape[1] != self._num_dense:
+            raise BadInput(
+                f"the towers read {len(self._codes)} codes and {self._num_dense} numbers per viewer, "
+                f"got {part.codes_BC.shape[1]} and {part.dense_BF.shape[1]}: serve with the feature schema of the release"
+            )
+        codes = [table[np.where(code < len(table), code, 0)] for table, code in zip(self._codes, part.codes_BC.T, strict=True)]
+        return self._layers(np.concatenate([self._pools(part), *codes, part.dense_BF], axis=1, dtype=np.float32))
+
+    def _pools(self, part: ViewerPart) -> Floats:
+        history = part.history_BL[:, : self._length]
+        weights_BPL = pool_weights(history, self._decay, self._recent)
+        known = (history >= 0) & (history < len(self._raw_VD))
+        vectors_BLD = self._raw_VD[np.where(known, history, 0)]
+        if not known.all():
+            weights_BPL *= known[:, None, :]
+        return (weights_BPL @ vectors_BLD).reshape(len(history), NUM_POOLS * self.dim)
+
+
+class VideoEncoder:
+    """Videos to video vectors: the whole catalogue of the release, or uploads it has never seen."""
+
+    def __init__(self, facts: dict[str, Any], tables: dict[str, NDArray[Any]], layers: _Layers) -> None:
+        self._projection_CD, self._layers = tables["content_projection"], layers
+        self._codes = [tables[f"video_{name}"] for name in VIDEO_CODES]
+        self._raw_VD = tables["raw"]
+        self.trained_at = int(facts["at"])
+
+    @staticmethod
+    def load(path: Path) -> "VideoEncoder":
+        """From a release directory.
+
+        Raises:
+            ReleaseRefused: a file is missing or unreadable.
+        """
+        return VideoEncoder(_facts(path), _tables(path), _Layers.load(path / VIDEO_TOWER))
+
+    def encode(self, content_NC: Floats, codes_N3: NDArray[np.int32], uploaded_at_N: NDArray[np.int64], at: int) -> Floats:
+        """Unit vectors of videos without an id row: content, (category, channel, language) codes and age say it all. [N, D]
+
+        Raises:
+            BadInput: content of another width than in training.
+        """
+        if content_NC.shape[1] != len(self._projection_CD):
+            raise BadInput(f"content vectors have {content_NC.shape[1]} numbers, the towers read {len(self._projection_CD)}")
+        raw = content_NC @ self._projection_CD
+        for table, code in zip(self._codes, codes_N3.T, strict=True):
+            raw += table[np.where(code < len(table), code, 0)]
+        return self._vectors(raw, uploaded_at_N, at)
+
+    def encode_rows(self, video_rows: NDArray[np.int32], uploaded_at_N: NDArray[np.int64], at: int) -> Floats:
+        """Unit vectors of videos of the release, as of `at`. [N, D]"""
+        return self._vectors(self._raw_VD[video_rows], uploaded_at_N, at)
+
+    def _vectors(self, raw_ND: Floats, uploaded_at_N: NDArray[np.int64], at: int) -> Floats:
+        age_N1 = log_age(at, uploaded_at_N)[:, None]
+        return self._layers(np.concatenate([raw_ND, age_N1], axis=1, dtype=np.float32))
+
+
+def _tables(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return load_file(path / TABLES)
+    except Exception as error:
+        raise ReleaseRefused(f"{path / TABLES} cannot be read: {error}") from error

@@ -1,0 +1,58 @@
+"""Every number that serving can be asked to change. Saved inside a release, so that a release serves the way it was measured."""
+
+from dataclasses import dataclass, field
+
+from core.errors import ConfigError
+from ranking.config import RerankConfig
+
+
+@dataclass(frozen=True)
+class SourceQuotas:
+    """Places among the candidates that each source may claim; what one leaves empty goes to the next best of all."""
+
+    two_tower: int = 380
+    cowatch: int = 60
+    trending: int = 40
+    fresh: int = 20
+
+
+@dataclass(frozen=True)
+class ExplorationConfig:
+    """How much of a page is left to chance, so that new videos are seen and off-policy estimates are possible."""
+
+    epsilon: float = 0.05
+    """Probability that an explored slot is drawn from the pool."""
+    slots: tuple[int, ...] = ()
+    """Positions (0-based) where this may happen; empty means everywhere."""
+    pool: int = 100
+    """Size of the pool: fresh uploads first, then the best of the rest."""
+    seed: int = 0
+    """Draws derive from this and the request id."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError on values that cannot work."""
+        if not 0 <= self.epsilon <= 1 or self.pool < 0:
+            raise ConfigError(f"epsilon {self.epsilon} must be in [0, 1] and pool {self.pool} at least 0")
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """The request path."""
+
+    num_candidates: int = 500
+    """Unique videos per request that reach the ranker."""
+    quotas: SourceQuotas = field(default_factory=SourceQuotas)
+    seen_margin: int = 500
+    """Most extra candidates asked for to make up for those that the seen filter will take."""
+    cowatch_seeds: int = 10
+    """Latest watches whose neighbours are candidates."""
+    fresh_days: float = 7.0
+    """Age in days up to which an upload is fresh."""
+    refresh_s: float = 60.0
+    """Age in seconds that the lists of trending and fresh videos may reach."""
+    exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
+    rerank: RerankConfig = field(default_factory=RerankConfig)
+    impression_queue: int = 1_000
+    """Pages waiting to be logged; beyond this they are dropped and counted."""
+    poll_s: float = 0.25
+    """How often the event log is looked at when nobody says that it grew."""

@@ -1,0 +1,156 @@
+"""What was shown → the event log, after the answer has gone out.
+
+`put` only puts a page into a bounded queue; one background thread turns pages into impression events and appends them, many at a
+time. When the log cannot take them for long, or the queue is full, pages are dropped and counted: a slow disk must not slow down
+answers. `received_at` is stamped just before the append, so that the log's order is the order of knowing.
+"""
+
+import json
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from core import columns as c
+from core import events as ev
+from core.clock import Clock
+from core.errors import LogUnavailable
+from core.event_log import EventLog
+from core.policy import Request, Slate
+
+_PAGES_PER_APPEND = 200
+
+
+def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: int) -> pa.Table:
+    """One impression per slot, schema `columns.EVENTS`. Event ids follow from request and position, so a retry is a duplicate."""
+    counts = [len(slate.video_ids) for slate in slates]
+    positions = [position for count in counts for position in range(count)]
+    shown = [(request, slate) for request, slate, n in zip(requests, slates, counts, strict=True) for _ in range(n)]
+    values: dict[str, list[object]] = {
+        c.EVENT_ID: [f"{request.request_id}:{position}" for (request, _), position in zip(shown, positions, strict=True)],
+        c.KIND: [ev.IMPRESSION] * len(shown),
+        c.EVENT_AT: [min(request.at, received_at) for request, _ in shown],
+        c.RECEIVED_AT: [received_at] * len(shown),
+        c.VIEWER_ID: [request.viewer_id for request, _ in shown],
+        c.VIDEO_ID: [int(video_id) for slate in slates for video_id in slate.video_ids],
+        c.REQUEST_ID: [request.request_id for request, _ in shown],
+        c.POSITION: list(positions),
+        c.SURFACE: [request.surface for request, _ in shown],
+        c.RELEASE_ID: [slate.release_id for _, slate in shown],
+        c.ARM: [slate.arm for _, slate in shown],
+        c.SOURCE: [source for slate in slates for source in slate.sources],
+        c.PROPENSITY: [float(p) for slate in slates for p in slate.propensities],
+        c.EXPLORATION: [bool(flag) for slate in slates for flag in slate.exploration],
+        c.FEATURE_HASH: [slate.feature_hash for _, slate in shown],
+        c.DETAIL: [_scores(slate, position) for (_, slate), position in zip(shown, positions, strict=True)],
+    }
+    nothing = [None] * len(shown)
+    return pa.table({field.name: pa.array(values.get(field.name, nothing), type=field.type) for field in c.EVENTS}, schema=c.EVENTS)
+
+
+def _scores(slate: Slate, position: int) -> str | None:
+    scores = {head: round(float(values[position]), 6) for head, values in slate.scores.items() if np.isfinite(values[position])}
+    return json.dumps(scores, sort_keys=True) if scores else None
+
+
+class ImpressionLogger:
+    """The queue and its thread. Start it, put pages, close it."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        clock: Clock,
+        *,
+        capacity: int = 1_000,
+        attempts: int = 5,
+        backoff_s: float = 0.1,
+        appended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Args:
+        log: where impressions go.
+        clock: for `received_at`.
+        capacity: pages that may wait.
+        attempts: tries before a batch of pages is given up.
+        backoff_s: pause before a new try, doubling.
+        appended: called after each append, e.g. `Consumer.notify`.
+        """
+        self._log, self._clock, self._appended = log, clock, appended
+        self._attempts, self._backoff_s = attempts, backoff_s
+        self._queue: queue.Queue[tuple[Request, Slate]] = queue.Queue(capacity)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
+        self.dropped = 0
+        """Pages that were not logged, because the queue was full or the log down for too long."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, requests: Sequence[Request], slates: Sequence[Slate]) -> None:
+        """Hand over pages; never waits."""
+        for page in zip(requests, slates, strict=True):
+            if not len(page[1].video_ids):
+                continue
+            try:
+                self._queue.put_nowait(page)
+            except queue.Full:
+                self.dropped += 1
+
+    @property
+    def queued(self) -> int:
+        """Pages in the queue."""
+        return self._queue.qsize()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything put so far was logged or dropped; False when that took too long."""
+        done = self._queue.all_tasks_done
+        with done:
+            return done.wait_for(lambda: not self._queue.unfinished_tasks, timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Log what waits, then end the thread."""
+        self.flush(timeout_s)
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            pages = self._take()
+            if not pages:
+                continue
+            try:
+                self._append(pages)
+            except Exception:
+                self.dropped += len(pages)
+                logging.getLogger("upnext.serving").exception("%d pages could not be logged", len(pages))
+            finally:
+                for _ in pages:
+                    self._queue.task_done()
+
+    def _take(self) -> list[tuple[Request, Slate]]:
+        try:
+            pages = [self._queue.get(timeout=0.1)]
+        except queue.Empty:
+            return []
+        while len(pages) < _PAGES_PER_APPEND:
+            try:
+                pages.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return pages
+
+    def _append(self, pages: list[tuple[Request, Slate]]) -> None:
+        requests, slates = [request for request, _ in pages], [slate for _, slate in pages]
+        for attempt in range(self._attempts):
+            try:
+                self._log.append(to_table(requests, slates, self._clock.now()))
+                self._appended()
+                return
+            except LogUnavailable:
+                if self._closing.wait(self._backoff_s * 2**attempt):
+                    break
+        self.dropped += len(pages)

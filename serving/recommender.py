@@ -1,0 +1,293 @@
+"""The request path: requests in, slates out. Read `recommend` from top to bottom; each stage is one line.
+
+    viewer features → viewer vector → sources → filters → merge                      (`retrieve`, which evaluation also calls)
+        → video features → ranker → combine → rerank → explorer → slates
+
+A batch of B requests goes through every stage at once; one request is a batch of one. A stage that fails costs quality, never
+the page: its reason is on the slate. Knows nothing of HTTP, of logs, or of where its parts came from.
+
+Shape legend: B requests, K candidates, S columns of all sources' lists, D vector size.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.clock import DAY_MS
+from core.policy import Request, Slate
+from data.catalogue import Catalogue
+from features.schema import FeatureBatch, FeatureSchema, ViewerPart
+from ranking.combine import combine
+from ranking.config import CombineConfig
+from ranking.rerank import rerank
+from retrieval.sources import Query, Source
+from serving import explorer, filters, trace
+from serving.candidates import CandidateSet, Lists, merge, side_by_side
+from serving.config import ServingConfig
+from serving.explain import Explained, explain_page
+from serving.explorer import Page
+from serving.stages import Encoder, FeatureReader, Filter, Floats, Rows, Scorer
+from serving.trace import Trace
+
+_ANY = "any"
+_LAST_RESORT = 5_000
+"""Videos looked through when no source found any that may be shown."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a recommender is made of."""
+
+    catalogue: Catalogue
+    features: FeatureReader
+    encoder: Encoder | None
+    video_VD: Floats
+    """Unit vectors in catalogue order."""
+    sources: Sequence[Source]
+    """In order of trust; the first that finds something is the main one."""
+    filters: Sequence[Filter]
+    scorer: Scorer | None
+    schema: FeatureSchema | None = None
+    """Names of feature columns, for explanations."""
+    release_id: str = ""
+    arm: str = "control"
+    config: ServingConfig = field(default_factory=ServingConfig)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """What the ranker said about a batch of candidates."""
+
+    batch: FeatureBatch | None
+    scores: Mapping[str, Floats]
+    """By head, and `affinity` where there are vectors; f32[B, K] each."""
+    utility_BK: Floats
+    """−inf at padding."""
+
+
+class Recommender:
+    """The production policy (`core.policy.Policy`). Safe for many threads: it holds no state of its own."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.config = parts.config
+        self._last_resort = np.argsort(parts.catalogue.uploaded_at, kind="stable")[:_LAST_RESORT].astype(np.int32)
+
+    def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
+        """One slate per request, in order. Never raises because of a part that fails.
+
+        Args:
+            requests: any mix of viewers, surfaces, sizes and instants.
+            explain: fill `Slate.explanation`.
+        """
+        if not requests:
+            return []
+        log = Trace(len(requests))
+        candidates = self._find(requests, log)
+        with log.stage("video_features"):
+            batch = self._video_features(candidates, log)
+        with log.stage("ranker"):
+            scores = self._score(candidates, batch, log)
+        with log.stage("combine"):
+            ranked = _Ranked(batch, scores, self._utility(candidates, scores, log))
+        with log.stage("rerank"):
+            orders = [self._rerank(request, i, candidates, ranked, log) for i, request in enumerate(requests)]
+        with log.stage("explorer"):
+            pages = [self._explore(request, i, candidates, ranked, orders[i]) for i, request in enumerate(requests)]
+        return [self._slate(request, i, candidates, ranked, pages[i], log, explain) for i, request in enumerate(requests)]
+
+    def retrieve(self, requests: Sequence[Request]) -> CandidateSet:
+        """The candidates that the ranker would see; at least one request."""
+        return self._find(requests, Trace(len(requests)))
+
+    def _find(self, requests: Sequence[Request], log: Trace) -> CandidateSet:
+        viewer_ids = np.fromiter((r.viewer_id for r in requests), dtype=np.int64, count=len(requests))
+        with log.stage("viewer_features"):
+            query = self._viewer(requests, viewer_ids, log)
+        with log.stage("viewer_vector"):
+            query = replace(query, viewer_BD=self._encode(query.part, log))
+        with log.stage("sources"):
+            found = self._sources(query, log)
+        with log.stage("filters"):
+            lists = side_by_side(found, len(requests))
+            filtered = filters.apply(self.parts.filters, query, viewer_ids, lists.rows_BS)
+        with log.stage("merge"):
+            kept = filtered.kept_BS
+            if not kept.any(axis=1).all():
+                lists, kept = self._anything(query, viewer_ids, found, filtered, log)
+            rows, sources = merge(lists, kept, [self._quota(name) for name in lists.names], self.config.num_candidates)
+        return CandidateSet(query, rows, sources, lists.names, filtered.removed)
+
+    # Stages of retrieval.
+
+    def _viewer(self, requests: Sequence[Request], viewer_ids: NDArray[np.int64], log: Trace) -> Query:
+        at = np.fromiter((r.at for r in requests), dtype=np.int64, count=len(requests))
+        part = log.attempt(lambda: self.parts.features.viewer_part(viewer_ids, at), trace.NO_HISTORY_STORE)
+        if part is None:
+            part = log.attempt(lambda: self.parts.features.blank_part(viewer_ids, at), trace.NO_HISTORY_STORE)
+        else:
+            log.note(trace.UNKNOWN_VIEWER, (part.history_BL < 0).all(axis=1) & (part.codes_BC[:, :6] == 0).all(axis=1))
+        current = self.parts.catalogue.rows([-1 if r.video_id is None else r.video_id for r in requests])
+        log.note(trace.UNKNOWN_VIDEO, np.array([r.video_id is not None for r in requests]) & (current < 0))
+        return Query(_watching(part or _nobody(len(requests)), current), None, at, current)
+
+    def _encode(self, part: ViewerPart, log: Trace) -> Floats | None:
+        encoder = self.parts.encoder
+        if encoder is None:
+            log.note(trace.NO_VECTOR)
+            return None
+        return log.attempt(lambda: encoder.encode(part), trace.NO_VECTOR)
+
+    def _sources(self, query: Query, log: Trace) -> dict[str, Rows]:
+        """Lists by source. Until one has found something, the next is asked for as many as the ranker takes."""
+        margin = min(max((len(seen) for seen in query.part.seen), default=0), self.config.seen_margin)
+        found: dict[str, Rows] = {}
+        for source in self.parts.sources:
+            alone = not any((rows >= 0).any() for rows in found.values())
+            wanted = margin + (self.config.num_candidates if alone else self._quota(source.name))
+            rows = log.attempt(lambda s=source, k=wanted: s.candidates(query, k), trace.source_down(source.name))  # type: ignore[misc]
+            if rows is not None:
+                found[source.name] = rows
+        return found
+
+    def _anything(
+        self, query: Query, viewer_ids: NDArray[np.int64], found: dict[str, Rows], filtered: filters.Filtered, log: Trace
+    ) -> tuple[Lists, NDArray[np.bool_]]:
+        """For requests left with nothing: what the yielding filters took, and then any video at all."""
+        empty = ~filtered.kept_BS.any(axis=1)
+        rest = np.where(empty[:, None], self._last_resort[None, :], -1)
+        lists = side_by_side({**found, _ANY: rest}, len(query))
+        firm = filters.apply([f for f in self.parts.filters if not f.yields], query, viewer_ids, lists.rows_BS)
+        kept = firm.kept_BS & empty[:, None]
+        again = kept[:, : filtered.kept_BS.shape[1]].any(axis=1)
+        kept[again, filtered.kept_BS.shape[1] :] = False
+        log.note(trace.NOTHING_UNSEEN, empty & again)
+        log.note(trace.NOTHING_FOUND, empty & ~again & kept.any(axis=1))
+        kept[:, : filtered.kept_BS.shape[1]] |= filtered.kept_BS
+        log.note(trace.NOTHING_AT_ALL, ~kept.any(axis=1))
+        return lists, kept
+
+    def _quota(self, name: str) -> int:
+        return int(getattr(self.config.quotas, name, self.config.num_candidates))
+
+    # Stages of ranking.
+
+    def _video_features(self, candidates: CandidateSet, log: Trace) -> FeatureBatch | None:
+        rows = candidates.rows_BK
+        if not rows.size:
+            return None
+        query = candidates.query
+        return log.attempt(
+            lambda: self.parts.features.assemble(query.part, np.where(rows >= 0, rows, 0), query.at), trace.NO_VIDEO_FEATURES
+        )
+
+    def _score(self, candidates: CandidateSet, batch: FeatureBatch | None, log: Trace) -> dict[str, Floats]:
+        affinity = self._affinity(candidates)
+        scores: dict[str, Floats] = {} if candidates.query.viewer_BD is None else {"affinity": affinity}
+        scorer = self.parts.scorer
+        if not candidates.rows_BK.size:
+            return scores
+        if scorer is None or batch is None:
+            log.note(trace.NO_RANKER if scores else trace.NO_ORDER)
+            return scores
+        said = log.attempt(lambda: scorer.score(batch, affinity), trace.NO_RANKER if scores else trace.NO_ORDER)
+        return scores | dict(said or {})
+
+    def _affinity(self, candidates: CandidateSet) -> Floats:
+        """Cosine of viewer and candidate; 0 where there is no viewer vector."""
+        rows, viewer_BD = candidates.rows_BK, candidates.query.viewer_BD
+        if viewer_BD is None or not rows.size:
+            return np.zeros(rows.shape, dtype=np.float32)
+        return (self.parts.video_VD[rows] @ viewer_BD[:, :, None])[..., 0]
+
+    def _utility(self, candidates: CandidateSet, scores: Mapping[str, Floats], log: Trace) -> Floats:
+        rows = candidates.rows_BK
+        formula = CombineConfig() if self.parts.scorer is None else self.parts.scorer.combine
+        found_first = np.broadcast_to(-np.arange(rows.shape[1], dtype=np.float32), rows.shape)
+        utility = np.array(combine(scores, formula) if scores else found_first, dtype=np.float32)
+        log.note(trace.BAD_SCORES, (~np.isfinite(utility) & (rows >= 0)).any(axis=1))
+        return np.where((rows >= 0) & np.isfinite(utility), utility, -np.inf).astype(np.float32)
+
+    def _rerank(self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, log: Trace) -> NDArray[np.int64]:
+        rows = candidates.rows_BK[index]
+        rows = rows[rows >= 0]
+        utility, k = ranked.utility_BK[index, : len(rows)], max(request.k, 0)
+        here = np.arange(len(candidates.query)) == index
+        if len(rows) < k:
+            log.note(trace.short_page(len(rows), k), here)
+        uploaded = self.parts.catalogue.uploaded_at[rows]
+        age_days = np.where(uploaded > 0, (request.at - uploaded) / DAY_MS, -1).astype(np.float32)
+        channel = self.parts.catalogue.channel[rows]
+        order = log.attempt(
+            lambda: rerank(utility, self.parts.video_VD[rows], channel, age_days, self.config.rerank, k), trace.NO_RERANK, here
+        )
+        return np.argsort(-utility, kind="stable")[:k] if order is None else order
+
+    def _explore(
+        self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, order: NDArray[np.int64]
+    ) -> Page:
+        count, settings = int(candidates.count_B[index]), self.config.exploration
+        fresh = candidates.of("fresh")[index, :count]
+        chance = explorer.pool(ranked.utility_BK[index, :count], fresh, settings.pool)
+        return explorer.explore(order, chance, settings, request.request_id)
+
+    # The answer.
+
+    def _slate(
+        self, request: Request, i: int, candidates: CandidateSet, ranked: _Ranked, page: Page, log: Trace, explain: bool
+    ) -> Slate:
+        chosen = page.chosen
+        rows = candidates.rows_BK[i, chosen]
+        scores = {head: values[i, chosen] for head, values in ranked.scores.items()}
+        slate = Slate(
+            request_id=request.request_id,
+            video_ids=self.parts.catalogue.video_ids[rows],
+            propensities=page.propensities,
+            exploration=page.exploration,
+            sources=tuple(candidates.names[code] for code in candidates.source_BK[i, chosen]),
+            scores={**scores, "utility": ranked.utility_BK[i, chosen]},
+            release_id=self.parts.release_id,
+            arm=self.parts.arm,
+            feature_hash=None if ranked.batch is None else _feature_hash(ranked.batch, i, chosen),
+            degraded=log.degraded(i),
+            stage_ms=log.stage_ms,
+        )
+        if not explain:
+            return slate
+        facts = Explained(i, chosen, candidates, ranked.batch, self.parts.schema, self.parts.catalogue, self.parts.video_VD)
+        return replace(slate, explanation=explain_page(slate, facts))
+
+
+def _watching(part: ViewerPart, current_B: Rows) -> ViewerPart:
+    """The part with the video being watched at the head of the history, unless it is there already."""
+    history = part.history_BL
+    if not history.shape[1] or (current_B < 0).all():
+        return part
+    ahead = ((current_B >= 0) & (history[:, 0] != current_B))[:, None]
+    shifted = np.concatenate([current_B[:, None], history[:, :-1]], axis=1)
+    ages = np.concatenate([np.zeros((len(history), 1), dtype=np.float32), part.history_age_BL[:, :-1]], axis=1)
+    return replace(
+        part,
+        history_BL=np.where(ahead, shifted, history).astype(np.int32),
+        history_age_BL=np.where(ahead, ages, part.history_age_BL).astype(np.float32),
+    )
+
+
+def _nobody(num_requests: int) -> ViewerPart:
+    """A part without columns, for when even attributes are not to be had: only impersonal sources can use it."""
+    numbers, codes = np.zeros((num_requests, 0), dtype=np.float32), np.zeros((num_requests, 0), dtype=np.int32)
+    return ViewerPart(numbers, codes, codes, numbers, (np.empty(0, dtype=np.int32),) * num_requests)
+
+
+def _feature_hash(batch: FeatureBatch, index: int, chosen: NDArray[np.int64]) -> str:
+    """16 hex digits over every feature value behind one page, in slot order: an audit recomputes it from the log."""
+    viewer = batch.viewer
+    digest = hashlib.blake2b(digest_size=8)
+    for values in (viewer.dense_BF, viewer.codes_BC, viewer.history_BL, viewer.history_age_BL):
+        digest.update(np.ascontiguousarray(values[index]).tobytes())
+    for values in (batch.video_BK, batch.video_dense_BKF, batch.cross_dense_BKF, batch.cross_codes_BKC):
+        digest.update(np.ascontiguousarray(values[index, chosen]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""What happened on the way to a page: the time of each stage, and in plain words what had to be done without.
+
+One Trace lives as long as one batch of requests. A reason names no internals: it may be shown to the person who asked.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+NO_HISTORY_STORE = "viewer histories are unavailable right now: this page knows only the viewer's profile"
+NO_VECTOR = "personal retrieval is unavailable right now: candidates come from other sources"
+NO_VIDEO_FEATURES = "video features are unavailable right now: the page is ordered without the ranker"
+NO_RANKER = "the ranker is unavailable right now: the page is ordered by similarity"
+NO_ORDER = "the ranker and personal retrieval are unavailable right now: the page is in the order candidates were found"
+BAD_SCORES = "the ranker gave some videos no valid score: they come last"
+NO_RERANK = "the page could not be diversified right now: it is in order of score"
+UNKNOWN_VIEWER = "this viewer is new here: the page is not personal yet"
+UNKNOWN_VIDEO = "the video being watched is not in this release: the page does not depend on it"
+NOTHING_UNSEEN = "no unseen videos are left for this viewer: popular ones are shown again"
+NOTHING_FOUND = "no source found a video for this viewer: any available ones are shown"
+NOTHING_AT_ALL = "there is no video to show"
+
+
+def source_down(name: str) -> str:
+    """Reason for one source that failed."""
+    return NO_VECTOR if name == "two_tower" else f"{name} videos are unavailable right now"
+
+
+def short_page(found: int, wanted: int) -> str:
+    """Reason for a page that could not be filled."""
+    return f"only {found} of {wanted} videos could be found"
+
+
+class Trace:
+    """Stage timings of a batch and degradation reasons of each of its requests."""
+
+    def __init__(self, num_requests: int) -> None:
+        self._reasons: list[list[str]] = [[] for _ in range(num_requests)]
+        self.stage_ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block under `name`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_ms[name] = self.stage_ms.get(name, 0.0) + (time.perf_counter() - began) * 1e3
+
+    def note(self, reason: str, where: NDArray[np.bool_] | None = None) -> None:
+        """Add a reason to the requests of a mask, to all of them without one; each reason once."""
+        for index in range(len(self._reasons)) if where is None else np.flatnonzero(where):
+            if reason not in self._reasons[index]:
+                self._reasons[index].append(reason)
+
+    def attempt(self, call: Callable[[], T], reason: str, where: NDArray[np.bool_] | None = None) -> T | None:
+        """The call's result; or None, with the reason noted and the cause logged, when it fails in whatever way.
+
+        Catching everything is the point: one broken stage must cost quality, not the page.
+        """
+        try:
+            return call()
+        except Exception as error:
+            logging.getLogger("upnext.serving").warning("%s (%s: %s)", reason, type(error).__name__, error)
+            self.note(reason, where)
+            return None
+
+    def degraded(self, index: int) -> tuple[str, ...]:
+        """Reasons of one request, in the order they arose."""
+        return tuple(self._reasons[index])

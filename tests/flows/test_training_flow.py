@@ -1,0 +1,38 @@
+"""Log → release: the whole training run on a tiny world."""
+
+import json
+
+import numpy as np
+
+from core import release
+from pipelines import presets
+from pipelines.progress import Stages
+from pipelines.run import run
+
+MODELS = ["popularity", "recent_popularity", "markov", "ease", "two_tower", "two_stage"]
+
+
+def test_a_run_publishes_a_live_release_with_its_leaderboard(trained):
+    _, result = trained
+    report = result.to_json()
+    assert [row["model"] for row in report["leaderboard"]] == MODELS
+    assert report["omitted"] == {}
+    assert release.resolve(result.space.releases, "live") == result.release_id
+    assert release.load(result.space.releases, result.release_id, verify=True).manifest.metrics["leaderboard"]
+    json.dumps(report, allow_nan=False)
+
+
+def test_both_stages_beat_popularity(trained):
+    _, result = trained
+    rows = {row["model"]: row for row in result.to_json()["leaderboard"]}
+    assert rows["two_tower"]["ndcg@10"] > rows["popularity"]["ndcg@10"]
+    assert rows["two_stage"]["ndcg@10"] > rows["popularity"]["ndcg@10"]
+    assert rows["two_stage"]["ndcg@10_given_retrieved"] >= rows["two_stage"]["ndcg@10"]
+
+
+def test_the_same_run_gives_the_same_release(trained, tmp_path):
+    _, result = trained
+    again = run("world", None, None, presets.tiny(), tmp_path, Stages())
+    first, second = (r.space.releases / r.release_id for r in (result, again))
+    assert np.array_equal(np.load(first / "video_vectors.npy"), np.load(second / "video_vectors.npy"))
+    assert again.release_id == result.release_id

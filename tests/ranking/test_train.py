@@ -1,0 +1,189 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from core import metrics
+from core.errors import BadInput
+from ranking import train
+from ranking.batches import RankingData
+from tests.ranking import planted
+from tests.ranking.conftest import CONFIG
+
+QUICK = replace(CONFIG, max_epochs=1)
+
+
+def fresh(trained, num=20_000):
+    part, batch = planted.impressions(trained.truth, num, seed=77)
+    return batch, trained.scorer.score(batch, part.affinity[:, None])
+
+
+def true_click(trained, batch):
+    """At the mix of positions that was logged."""
+    mix = np.bincount(trained.data.impressions.position, minlength=6) / len(trained.data.impressions)
+    return expit(trained.truth.click_logit(batch)[..., None] + planted.BIAS) @ mix
+
+
+def correlation(a, b):
+    return np.corrcoef(np.ravel(a), np.ravel(b))[0, 1]
+
+
+def test_the_position_curve_is_recovered(trained):
+    assert len(trained.ranker.position_curve) == 6
+    assert np.abs(np.array(trained.ranker.position_curve) - planted.BIAS).max() < 0.35
+
+
+def test_click_probability_does_not_inherit_the_position_of_good_videos(trained):
+    """Quality decided the slot; had the head absorbed the slot, its log-odds would be too steep in quality."""
+    batch, scores = fresh(trained)
+    truth = true_click(trained, batch)
+    assert abs(float((scores["click"] - truth).mean())) < 0.02
+    excess = np.log(scores["click"] / (1 - scores["click"])) - np.log(truth / (1 - truth))
+    slope = np.polyfit(trained.truth.quality[batch.video_BK].ravel(), excess.ravel(), 1)[0]
+    assert abs(slope) < 0.25, "the confounding alone would add 1.5"
+    assert correlation(scores["click"], truth) > 0.95
+
+
+def test_without_the_position_tower_the_same_head_is_biased(trained):
+    part = trained.data.impressions
+    blind = RankingData(replace(part, position=np.full(len(part), -1, dtype=np.int32)))
+    ranker = train.train(QUICK, trained.truth.schema, trained.truth.videos, blind)
+    seeing = train.train(QUICK, trained.truth.schema, trained.truth.videos, RankingData(part))
+    batch, _ = fresh(trained, 5_000)
+
+    def slope(ranker):
+        rows = train.batches.impressions(
+            replace(part, features=lambda rows: planted.take(batch, rows), **_first(part, len(batch.viewer))),
+            trained.truth.schema,
+            trained.truth.videos,
+            ranker.columns,
+        )
+        logits = train.predict(ranker.model, rows, np.arange(len(rows)))[:, 0, ranker.heads.index("click")].numpy()
+        quality = trained.truth.quality[batch.video_BK[:, 0]]
+        return np.polyfit(quality, logits - trained.truth.click_logit(batch)[:, 0], 1)[0]
+
+    assert slope(ranker) > slope(seeing) + 0.5
+    assert ranker.position_curve == ()
+
+
+def _first(part, num):
+    names = ("affinity", "at", "position", "clicked", "watch_s", "liked", "disliked")
+    return {name: getattr(part, name)[:num] for name in names}
+
+
+def test_cross_features_and_unseen_effects_are_learned(trained):
+    batch, scores = fresh(trained)
+    logits = trained.truth.click_logit(batch)
+    assert correlation(scores["relevance"], logits) > 0.85
+    videos = batch.video_BK.ravel()
+    rest = np.log(scores["click"] / (1 - scores["click"])).ravel() - (logits.ravel() - trained.truth.hidden[videos])
+    assert correlation(rest, trained.truth.hidden[videos]) > 0.6, "the hidden effect of a video needs the table"
+
+
+def test_watch_and_like_are_unconditional_and_add_up(trained):
+    batch, scores = fresh(trained)
+    click = true_click(trained, batch)
+    watch = click * trained.truth.watch_mean(batch)
+    like = click * expit(trained.truth.like_logit(batch))[:, None]
+    assert correlation(scores["watch"], watch) > 0.93
+    assert scores["watch"].mean() == pytest.approx(watch.mean(), rel=0.1)
+    assert correlation(scores["like"], like) > 0.9
+    assert scores["like"].mean() == pytest.approx(like.mean(), rel=0.15)
+    assert (scores["like"] <= scores["click"]).all()
+
+
+def test_click_is_calibrated_and_ranks_almost_as_well_as_truth(trained):
+    part, batch = planted.impressions(trained.truth, 20_000, seed=5, confounded=False)
+    click = trained.scorer.score(batch, part.affinity[:, None])["click"].ravel()
+    logits = trained.truth.click_logit(batch).ravel()
+    assert metrics.auc(part.clicked, click) > metrics.auc(part.clicked, logits) - 0.02
+    figures = trained.ranker.metrics["click"]
+    assert figures["ece_after"] < 0.03
+    assert figures["rows"] == 3_000
+
+
+def test_the_list_head_beats_affinity(trained):
+    figures = trained.ranker.metrics["relevance"]
+    assert figures["mrr"] > figures["mrr_affinity"] + 0.15
+
+
+def test_loss_sequence_is_golden():
+    truth = planted.world(60)
+    losses = train.train(QUICK, truth.schema, truth.videos, planted.data(truth, 1_500)).losses
+    assert losses[:4] == pytest.approx(GOLDEN, rel=1e-4)
+    again = train.train(QUICK, truth.schema, truth.videos, planted.data(truth, 1_500)).losses
+    assert again == losses
+    other = train.train(replace(QUICK, seed=1), truth.schema, truth.videos, planted.data(truth, 1_500)).losses
+    assert other != losses
+
+
+GOLDEN = [0.0, 0.0, 0.0, 0.0]
+
+
+def test_a_log_without_impressions_trains_lists_alone():
+    truth = planted.world(60)
+    steps = []
+    data = RankingData(lists=planted.lists(truth, 600))
+    ranker = train.train(QUICK, truth.schema, truth.videos, data, on_step=lambda *step: steps.append(step))
+    assert ranker.heads == ("like", "relevance")
+    assert ranker.position_curve == ()
+    assert [step for step, _, _ in steps] == list(range(1, 18)), "540 training lists in slices of at most 32"
+    assert {most for _, most, _ in steps} == {17}
+
+
+def test_a_log_without_lists_and_labels_trains_click_alone():
+    truth = planted.world(60)
+    part, _ = planted.impressions(truth, 800)
+    unknown = np.full(800, np.nan, dtype=np.float32)
+    part = replace(part, watch_s=unknown, liked=unknown)
+    assert train.train(QUICK, truth.schema, truth.videos, RankingData(part)).heads == ("click",)
+
+
+def test_videos_without_a_past_have_a_zero_vector():
+    truth = planted.world(60)
+    part, batch = planted.impressions(truth, 600)
+    batch.video_BK[batch.video_BK == 7] = 8
+    batch.viewer.history_BL[batch.viewer.history_BL == 7] = -1
+    weight = train.train(QUICK, truth.schema, truth.videos, RankingData(part)).model.embedder.video.weight
+    assert not weight[7].any()
+    assert weight[8].any()
+
+
+def test_large_catalogues_train_too():
+    """From 20,000 rows the video table has the fused optimiser."""
+    truth = planted.world(20_000)
+    ranker = train.train(QUICK, truth.schema, truth.videos, planted.data(truth, 1_500))
+    assert np.mean(ranker.losses[-2:]) < np.mean(ranker.losses[:2])
+    assert ranker.model.embedder.video.weight.any(dim=1).sum() > 1_000
+
+
+def test_unusable_data_is_refused_in_plain_words():
+    truth = planted.world(60)
+    part, batch = planted.impressions(truth, 600)
+
+    def attempt(data):
+        train.train(QUICK, truth.schema, truth.videos, data)
+
+    with pytest.raises(BadInput, match="nothing to train"):
+        attempt(RankingData())
+    with pytest.raises(BadInput, match="no head has 20"):
+        attempt(RankingData(replace(part, clicked=np.zeros(600, dtype=np.float32))))
+    lists = planted.lists(truth, 100)
+    lists.mask[3, 0] = False
+    with pytest.raises(BadInput, match="column 0"):
+        attempt(RankingData(lists=lists))
+    with pytest.raises(BadInput, match="must agree"):
+        attempt(RankingData(lists=replace(lists, mask=lists.mask[:, :5] | True, affinity=lists.affinity[:, :5])))
+    batch.viewer.codes_BC[0, 0] = 99
+    with pytest.raises(BadInput, match="vocabulary"):
+        attempt(RankingData(part))
+
+
+def test_padding_of_lists_changes_nothing():
+    truth = planted.world(60)
+    lists = planted.lists(truth, 600, width=6)
+    lists.mask[:, 4:] = False
+    ranker = train.train(QUICK, truth.schema, truth.videos, RankingData(lists=lists))
+    lists.affinity[:, 4:] = 1e3
+    assert train.train(QUICK, truth.schema, truth.videos, RankingData(lists=lists)).losses == ranker.losses
