@@ -1,6 +1,6 @@
 """A slate into the JSON that leaves the server: external ids and, on request, the reasons behind every slot.
 
-Explanations come from the slate alone (source, propensity, scores) and from `Slate.explanation`, whose optional key `slots` holds one
+Explanations come from the slate alone (source, propensity, scores) and from `Slate.explanation`, whose key `slots` holds one
 mapping per slot with `why` (a sentence) and `features` (name → value). Knows nothing of how a slate was made.
 """
 
@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 import orjson
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from app.services import Live
 from core.policy import Request, Slate
 
 
-class Json(Response):
+class Json(JSONResponse):
     """JSON by orjson; NaN and infinities become null."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """The bytes on the wire."""

@@ -74,7 +74,7 @@ class Api:
     ) -> Response:
         services = self._services
         request = Request(services.new_id(), to_id(viewer), services.clock.now(), surface=surface, k=k, video_id=video_id)
-        slate = live.recommender.recommend([request])[0]
+        slate = live.recommender.recommend([request], explain=explain)[0]
         if not preview:
             services.impressions.put([request], [slate])
         self._telemetry.page(slate, surface, request.at)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from app.cards import Cards
-from app.services import Live, Services
+from app.services import Live, Services, new_id
 from core import columns as c
 from core import events as ev
 from core import rng
@@ -96,7 +96,7 @@ class MemoryLog:
 
 
 class ToyRecommender:
-    """A Policy: score = noise fixed per viewer and video + clicks of this viewer in the video's category."""
+    """A Recommender: score = noise fixed per viewer and video + clicks of this viewer in the video's category."""
 
     def __init__(self, catalogue: Catalogue, log: MemoryLog) -> None:
         self._catalogue = catalogue
@@ -104,17 +104,17 @@ class ToyRecommender:
         self.degraded: tuple[str, ...] = ()
         """Set by a test to see how the pages say it."""
 
-    def recommend(self, requests: Sequence[Request]) -> list[Slate]:
-        """See Policy."""
+    def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
+        """See Recommender; always explains."""
         return [self._slate(request) for request in requests]
 
     def _slate(self, request: Request) -> Slate:
         catalogue = self._catalogue
         clicked = [row for row in self._log.rows if row[c.VIEWER_ID] == request.viewer_id and row[c.KIND] == ev.CLICK]
-        rows = catalogue.rows([row[c.VIDEO_ID] for row in clicked])
+        rows = catalogue.rows([int(row[c.VIDEO_ID]) for row in clicked])
         taste = np.bincount(catalogue.category[rows], minlength=len(catalogue.vocabularies[0])).astype(float)
         if request.surface == UP_NEXT:
-            taste[catalogue.category[catalogue.rows([request.video_id])]] += 1
+            taste[catalogue.category[catalogue.rows([request.video_id or -1])]] += 1
         noise = rng.stream(0, "toy taste", request.viewer_id).random(len(catalogue))
         score = noise + 0.25 * taste[catalogue.category]
         score[rows] = -1
@@ -134,7 +134,7 @@ class ToyRecommender:
             }
             for explored, value in zip(exploration, likely, strict=True)
         ]
-        watch = likely * 900
+        watch = (900 * likely).astype(np.float32)
         return Slate(
             request_id=request.request_id,
             video_ids=self._catalogue.video_ids[best],
@@ -144,8 +144,8 @@ class ToyRecommender:
             scores={
                 "click": likely,
                 "watch": watch,
-                "like": likely / 5,
-                "dislike": likely / 40,
+                "like": (0.2 * likely).astype(np.float32),
+                "dislike": (0.03 * likely).astype(np.float32),
                 "utility": watch + 60 * likely,
             },
             release_id="0123456789abcdef",
@@ -214,7 +214,7 @@ class InstantFollower:
         return True
 
 
-def services(clock: Clock, *, admin_token: str | None = None, new_id: Callable[[], str] | None = None) -> Services:
+def services(clock: Clock, *, admin_token: str | None = None, make_id: Callable[[], str] = new_id) -> Services:
     """A complete invented site."""
     catalogue, viewer_table, log = Catalogue.of(videos(clock.now())), ViewerTable.of(viewers()), MemoryLog()
     live = Live(
@@ -227,5 +227,4 @@ def services(clock: Clock, *, admin_token: str | None = None, new_id: Callable[[
         facts={"snapshot": "an invented site", "metrics": {"ndcg@10": 0.213, "recall@500": 0.61}},
     )
     settings = Settings(var_dir=Path("var"), redis_url=None, admin_token=admin_token, data_dir=None)
-    more = {"new_id": new_id} if new_id else {}
-    return Services(OneRelease(live), log, ShownList(), InstantFollower(), settings, clock, **more)
+    return Services(OneRelease(live), log, ShownList(), InstantFollower(), settings, clock, make_id)

@@ -1,7 +1,7 @@
 """Bytes from a page into rows of the event log: each event is checked alone, good ones are kept, broken ones named.
 
-An event is acknowledged only after the log committed it. `received_at` is this server's clock; `event_at` is the sender's, never
-later than that. Appends go through one thread, because SQLite has one writer and a commit waits for the disk.
+An event is acknowledged only after the log committed it. `received_at` is this server's clock; `event_at` is the sender's,
+never later than that. Appends go through one thread, because SQLite has one writer and a commit waits for the disk.
 """
 
 import asyncio

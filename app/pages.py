@@ -1,11 +1,11 @@
 """The HTML pages: shells filled by small modules in the browser, which talk to the same JSON routes as everybody else.
 
-Assets live under a path that contains their own hash, so a browser may keep them for ever and never mixes two versions. Everything
-is read once, when the app is built.
+Assets live under a path that contains their own hash, so a browser may keep them for ever and never mixes two versions.
+Everything is read once, when the app is built.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,15 @@ class Pages:
     def router(self) -> APIRouter:
         """All page routes; they are not part of the API description."""
         router = APIRouter(include_in_schema=False)
-        for path, handler in {
+        handlers: dict[str, Callable[..., Any]] = {
             "/": self.home,
             "/watch/{video_id}": self.watch,
             "/ops": self.ops,
             "/docs": self.docs,
             "/favicon.ico": self.favicon,
             "/static/{version}/{name}": self.asset,
-        }.items():
+        }
+        for path, handler in handlers.items():
             router.add_api_route(path, handler, response_class=HTMLResponse)
         return router
 

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -37,7 +36,7 @@ def install(app: FastAPI, page: ErrorPage) -> None:
         return answer(request, 422, "; ".join(f"{d['where']}: {d['reason']}" for d in details), details)
 
     async def unexpected(request: Request, error: Exception) -> Response:
-        structlog.get_logger().error("request_failed", path=request.url.path, exc_info=error)
+        # The server logs the traceback; it is raised again after this answer.
         return answer(request, 500, "something went wrong on the server; it has been logged")
 
     app.add_exception_handler(HTTPException, cast(Any, http))

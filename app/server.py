@@ -1,4 +1,4 @@
-"""The service as a process: one uvicorn server on uvloop and httptools. A shutdown answers what was asked and drains the queues."""
+"""The service as a process: one uvicorn server on uvloop and httptools. A shutdown drains the queues."""
 
 import uvicorn
 from fastapi import FastAPI

@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from app.cards import Cards
 from core.clock import Clock
 from core.event_log import EventLog
-from core.policy import Policy, Request, Slate
+from core.policy import Request, Slate
 from core.settings import Settings
 from data.catalogue import Catalogue, ViewerTable
+
+
+class Recommender(Protocol):
+    """`core.policy.Policy` that can also say why."""
+
+    def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
+        """One slate per request, in order; `explain` fills `Slate.explanation`."""
+        ...
 
 
 class TitleSearch(Protocol):
@@ -33,7 +41,7 @@ class Live:
     """What one release serves with."""
 
     release_id: str
-    recommender: Policy
+    recommender: Recommender
     catalogue: Catalogue
     viewers: ViewerTable
     search: TitleSearch

@@ -1,7 +1,7 @@
 """What the service says about itself: Prometheus series, and the last few hundred pages for the operations page.
 
-One registry per app, so two apps in one process never share a counter. Labels come from closed sets (routes, stages, surfaces, kinds);
-free text such as a reason never becomes a label.
+One registry per app, so two apps in one process never share a counter. Labels come from closed sets (routes, stages, surfaces,
+kinds); free text such as a reason never becomes a label.
 """
 
 from collections import Counter, deque

@@ -83,7 +83,11 @@ def _coerce(where: str, hint: Any, value: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         options = [arg for arg in args if arg is not type(None)]
         return None if value is None else _coerce(where, options[0], value)
+    if origin is typing.Literal and value not in args:
+        raise ConfigError(f"{where} must be one of {', '.join(map(repr, args))}, got {value!r}")
     if origin is tuple:
+        if not isinstance(value, list | tuple) or (args[-1] is not Ellipsis and len(value) != len(args)):
+            raise ConfigError(f"{where} wants a list{'' if args[-1] is Ellipsis else f' of {len(args)}'}, got {value!r}")
         items = args[:1] * len(value) if args[-1] is Ellipsis else args
         return tuple(_coerce(where, item, element) for item, element in zip(items, value, strict=True))
     if origin is dict:

@@ -12,7 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from core import columns as c
-from core.errors import LogUnavailable
+from core.errors import BadInput, LogUnavailable
 from core.events import SCHEMA_VERSION, migrate
 
 _NAMES = [field.name for field in c.EVENTS]
@@ -27,6 +27,7 @@ class EventLog(Protocol):
 
         Raises:
             LogUnavailable: nothing of the batch was accepted.
+            BadInput: an event lacks a required field; nothing of the batch was accepted.
         """
         ...
 
@@ -54,10 +55,13 @@ class SqliteEventLog:
         """See EventLog. Acknowledged only after the commit reached the disk (synchronous=FULL)."""
         rows = [(SCHEMA_VERSION, *(row[name] for name in _NAMES)) for row in events.to_pylist()]
         marks = ", ".join("?" * (len(_NAMES) + 1))
-        sql = f"INSERT OR IGNORE INTO events (schema_version, {', '.join(_NAMES)}) VALUES ({marks})"
+        names = ", ".join(_NAMES)
+        sql = f"INSERT INTO events (schema_version, {names}) VALUES ({marks}) ON CONFLICT ({c.EVENT_ID}) DO NOTHING"
         try:
             with self._connection() as connection:
                 connection.executemany(sql, rows)
+        except sqlite3.IntegrityError as error:
+            raise BadInput(f"an event lacks a required field, nothing of the batch was kept: {error}") from error
         except sqlite3.Error as error:
             raise LogUnavailable(f"the event log at {self._path} could not commit: {error}") from error
         return [row[1] for row in rows]

@@ -105,7 +105,7 @@ def load(root: Path, release_id: str, *, verify: bool = False) -> Release:
 
 def names(root: Path) -> list[str]:
     """All release ids under `root`, oldest first."""
-    found = [p for p in root.glob("*") if (p / MANIFEST).is_file()] if root.is_dir() else []
+    found = [p for p in root.glob("[!.]*") if (p / MANIFEST).is_file()] if root.is_dir() else []
     return [p.name for p in sorted(found, key=lambda p: (p / MANIFEST).stat().st_mtime)]
 
 

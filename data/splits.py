@@ -18,7 +18,7 @@ from core.errors import BadInput
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """Instants (ms): towers before `ranker_from`, the ranker in [ranker_from, test_from), the test in [test_from, test_until)."""
+    """Instants (ms): towers < `ranker_from` ≤ ranker < `test_from` ≤ test < `test_until`."""
 
     ranker_from: int
     test_from: int

@@ -1,4 +1,4 @@
-"""The features of this project, each declared once. Training, serving, documentation and the release's schema hash all read this.
+"""The features of this project, each declared once. Training, serving and the release's schema hash all read this.
 
 To add a feature, add a line here; to add a kind of feature, see `kinds`.
 """
@@ -115,7 +115,7 @@ def default_definitions() -> Definitions:
 def _viewer() -> tuple[k.Feature, ...]:
     return (
         k.WindowCount(
-            name="viewer_impressions_1d", entity="viewer", event=ev.IMPRESSION, window=k.DAY, description="videos shown in a day"
+            name="viewer_impressions_1d", entity="viewer", event=ev.IMPRESSION, window=k.DAY, description="videos seen in a day"
         ),
         k.WindowCount(name="viewer_clicks_1d", entity="viewer", event=ev.CLICK, window=k.DAY, description="clicks in a day"),
         k.WindowCount(name="viewer_clicks_7d", entity="viewer", event=ev.CLICK, window=k.WEEK, description="clicks in a week"),
@@ -187,7 +187,7 @@ def _cross() -> tuple[k.Feature, ...]:
             name="hours_since_channel", entity="cross", of="channel", default=_LONG_AGO,
             description="hours since the latest click on this channel",
         ),
-        k.Vector(name="content_cosine", entity="cross", of="content", description="candidate against the history's mean content"),
+        k.Vector(name="content_cosine", entity="cross", of="content", description="candidate against the history's content"),
         k.Attribute(
             name="same_language", entity="cross", column="same_language", freshness_s=k.RELEASE_S,
             description="whether viewer and video share a known language",

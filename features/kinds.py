@@ -1,7 +1,7 @@
 """The kinds of features, as declarations with their formulas.
 
-A declaration says what a number means (entity, window, default, how old it may be when served); its `read` turns `Facts` into the
-number, ready for a model: finite, and of order one (logarithms and ratios). The same `read` runs in training and in serving.
+A declaration says what a number means (entity, window, default, how old it may be when served); its `read` turns `Facts`
+into the number, ready for a model: finite, of order one (logarithms and ratios). The same `read` trains and serves.
 Knows nothing of logs, stores, or which features this project has (`definitions`).
 """
 

@@ -79,7 +79,9 @@ class EventArrays:
         received_at = found[c.RECEIVED_AT].to_numpy()
         seconds = np.clip(found[c.VALUE].fill_null(0.0).to_numpy(), 0.0, DAY_MS / 1000)
         return EventArrays(
-            kind=found[c.KIND].replace_strict(dict(zip(KINDS, range(len(KINDS)), strict=True)), return_dtype=pl.Int8).to_numpy(),
+            kind=found[c.KIND]
+            .replace_strict(dict(zip(KINDS, range(len(KINDS)), strict=True)), return_dtype=pl.Int8)
+            .to_numpy(),
             viewer_id=found[c.VIEWER_ID].to_numpy(),
             video_id=video_id,
             video_row=rows,

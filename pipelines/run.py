@@ -63,7 +63,7 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
     with stages("towers to the end") as stage:
         towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=stage.advance)
     with stages("release files") as stage:
-        staged = bundle.write(space.work / "staged", dataset, material, towers, ranker, config, loaded.log_offset)
+        staged = bundle.write(space.work / "staged", material, towers, ranker, config, loaded.log_offset)
         stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"
     with stages("evaluate") as stage:
         leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, advance=stage.advance)

@@ -9,7 +9,6 @@ The position bias stays behind: a served score has no position.
 """
 
 import json
-import logging
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -56,7 +55,6 @@ def _graph(network: Network, path: Path) -> None:
     example = (torch.zeros(2, columns.viewer_width), torch.zeros(2, 3, columns.candidate_width))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
             network,
             example,

@@ -5,8 +5,8 @@
     watch       expected seconds watched: P(click) · E[seconds | click]
     like        P(click) · P(like | click); the same for dislike
 
-A head that the log could not train is absent. Without a click head (a log without impressions) like and dislike are given a click,
-since nothing better can be known. Gathers embeddings with numpy, then runs the exported network with ONNX Runtime on one thread.
+A head that the log could not train is absent. Without a click head (a log without impressions) like and dislike are given a
+click, since nothing better can be known. Gathers embeddings with numpy, then runs the network in ONNX Runtime on one thread.
 
 Shape legend as in `ranking.layout`; H heads.
 """

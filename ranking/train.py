@@ -9,6 +9,7 @@ without a past is scored by its features alone. Knows nothing of files or of whe
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -176,8 +177,8 @@ def _start_at_base_rates(model: RankerModel, parts: Parts, heads: tuple[str, ...
 
 def _fit(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: RankerConfig, on_step: OnStep | None) -> list[float]:
     """Train until the held-out loss rises, leave the best weights in `model`, return every step's loss."""
-    bias = {"params": list(model.position.parameters()), "lr": config.position_learning_rate}
-    groups = [{"params": model.dense_parameters()}, bias, *model.embedder.video.tables.adam_groups()]
+    bias = {"params": [*model.position.parameters()], "lr": config.position_learning_rate}
+    groups: list[dict[str, Any]] = [{"params": model.dense_parameters()}, bias, *model.embedder.video.tables.adam_groups()]
     optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = max(
         math.ceil(len(parts.impressions.train) / config.batch_impressions) if parts.impressions else 0,

@@ -3,8 +3,8 @@
     weight(i → j) = Σ over pairs at distance d ≤ window of one viewer's sequence  1/d · (1 if j came later else `backward`)
     similarity(i → j) = weight / (√(n_i · n_j) + shrink),  n = interactions of each video
 
-that is cosine-normalised co-occurrence (Linden et al., Amazon 2003) that leans towards what comes next. The shrinkage keeps pairs
-seen once from looking certain. A log without order counts all pairs of a viewer instead. Knows nothing of requests.
+that is cosine-normalised co-occurrence (Linden et al., Amazon 2003) leaning towards what comes next. The shrinkage keeps
+pairs seen once from looking certain. A log without order counts all pairs of a viewer instead. Knows nothing of requests.
 """
 
 from dataclasses import dataclass

@@ -69,7 +69,7 @@ class VideoCounts(Protocol):
 
 
 class TwoTowerSource:
-    """The nearest videos to the viewer's vector. The vector itself is made once per request, by the caller, who ranks with it too."""
+    """The nearest videos to the viewer's vector, which the caller makes once per request, since ranking needs it too."""
 
     name = "two_tower"
 
@@ -101,8 +101,8 @@ class CoWatchSource:
         known = seeds >= 0
         rows = self._neighbours.rows_VN[np.where(known, seeds, 0)]
         worth = self._neighbours.weights_VN[np.where(known, seeds, 0)] * (known * self._weights[: seeds.shape[1]])[..., None]
-        request, _, _ = np.nonzero((rows >= 0) & (worth > 0))
         valid = (rows >= 0) & (worth > 0)
+        request = np.nonzero(valid)[0]
         keys, where = np.unique(request * len(self._neighbours) + rows[valid], return_inverse=True)
         scores = np.bincount(where, weights=worth[valid], minlength=len(keys))
         return _best(keys // len(self._neighbours), keys % len(self._neighbours), scores, len(query), k)
@@ -131,8 +131,8 @@ class TrendingSource:
         if known != period:
             at = period * self._refresh_ms
             clicks = np.where(self._uploaded_at <= at + self._refresh_ms, self._counts.clicks(at), 0)
-            rows = _largest(clicks, self._depth)
-            rows = rows[clicks[rows] > 0].astype(np.int32)
+            top = _largest(clicks, self._depth)
+            rows = top[clicks[top] > 0].astype(np.int32)
             self._latest = (period, rows)
         return rows
 
@@ -142,7 +142,9 @@ class FreshSource:
 
     name = "fresh"
 
-    def __init__(self, counts: VideoCounts, uploaded_at: Instants, max_age_days: float = 7.0, refresh_ms: int = MINUTE_MS) -> None:
+    def __init__(
+        self, counts: VideoCounts, uploaded_at: Instants, max_age_days: float = 7.0, refresh_ms: int = MINUTE_MS
+    ) -> None:
         self._counts = counts
         known = np.flatnonzero(uploaded_at > 0)
         self._rows = known[np.argsort(uploaded_at[known], kind="stable")].astype(np.int32)

@@ -1,4 +1,4 @@
-"""Every number that serving can be asked to change. Saved inside a release, so that a release serves the way it was measured."""
+"""Every number that serving can be asked to change. Saved inside a release, which so serves the way it was measured."""
 
 from dataclasses import dataclass, field
 

@@ -1,8 +1,9 @@
 """The event log → the state that features are read from, within moments.
 
-One thread reads the log in commit order and hands each batch to `apply`. The offset says how far the state reaches and must live and
-die with it: a `MemoryOffset` that starts at the release's snapshot belongs to state in this process, a `FileOffset` to state that
-outlives it. A batch counts once its `apply` returned; a crash between that and saving a FileOffset repeats at most that batch.
+One thread reads the log in commit order and hands each batch to `apply`. The offset says how far the state reaches and must
+live and die with it: a `MemoryOffset` that starts at the release's snapshot belongs to state in this process, a `FileOffset`
+to state that outlives it. A batch counts once its `apply` returned; a crash between that and saving a FileOffset repeats at
+most that batch.
 """
 
 import logging

@@ -4,9 +4,10 @@ Slots are filled in display order. At an explored slot, given the slots before,
 
     P(v) = (1 − ε)·[v is the next of the ranked page not yet placed] + ε·[v ∈ pool, not yet placed] / |pool not yet placed|
 
-and elsewhere, or when the pool is used up, the next of the ranked page comes with probability 1. The pool holds fresh uploads first,
-then the best of the rest, so a drawn video can also be one that would have come anyway; the propensity adds both ways. Draws derive
-from (seed, request id) alone: the same request replays exactly. A drawn video may exceed the re-ranker's channel cap.
+and elsewhere, or when the pool is used up, the next of the ranked page comes with probability 1. The pool holds fresh uploads
+first, then the best of the rest, so a drawn video can also be one that would have come anyway; the propensity adds both
+ways. Draws derive from (seed, request id) alone: the same request replays exactly. A drawn video may exceed the re-ranker's
+channel cap.
 """
 
 from dataclasses import dataclass

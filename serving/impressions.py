@@ -1,8 +1,8 @@
 """What was shown → the event log, after the answer has gone out.
 
-`put` only puts a page into a bounded queue; one background thread turns pages into impression events and appends them, many at a
-time. When the log cannot take them for long, or the queue is full, pages are dropped and counted: a slow disk must not slow down
-answers. `received_at` is stamped just before the append, so that the log's order is the order of knowing.
+`put` only puts a page into a bounded queue; one background thread turns pages into impression events and appends them, many
+at a time. When the log cannot take them for long, or the queue is full, pages are dropped and counted: a slow disk must not
+slow down answers. `received_at` is stamped just before the append, so that the log's order is the order of knowing.
 """
 
 import json
@@ -25,7 +25,7 @@ _PAGES_PER_APPEND = 200
 
 
 def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: int) -> pa.Table:
-    """One impression per slot, schema `columns.EVENTS`. Event ids follow from request and position, so a retry is a duplicate."""
+    """One impression per slot, schema `columns.EVENTS`; ids follow from request and position, so a retry is a duplicate."""
     counts = [len(slate.video_ids) for slate in slates]
     positions = [position for count in counts for position in range(count)]
     shown = [(request, slate) for request, slate, n in zip(requests, slates, counts, strict=True) for _ in range(n)]
@@ -48,7 +48,9 @@ def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: 
         c.DETAIL: [_scores(slate, position) for (_, slate), position in zip(shown, positions, strict=True)],
     }
     nothing = [None] * len(shown)
-    return pa.table({field.name: pa.array(values.get(field.name, nothing), type=field.type) for field in c.EVENTS}, schema=c.EVENTS)
+    return pa.table(
+        {field.name: pa.array(values.get(field.name, nothing), type=field.type) for field in c.EVENTS}, schema=c.EVENTS
+    )
 
 
 def _scores(slate: Slate, position: int) -> str | None:

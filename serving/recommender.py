@@ -157,17 +157,18 @@ class Recommender:
         self, query: Query, viewer_ids: NDArray[np.int64], found: dict[str, Rows], filtered: filters.Filtered, log: Trace
     ) -> tuple[Lists, NDArray[np.bool_]]:
         """For requests left with nothing: what the yielding filters took, and then any video at all."""
-        empty = ~filtered.kept_BS.any(axis=1)
+        width = filtered.kept_BS.shape[1]
+        empty: NDArray[np.bool_] = ~np.asarray(filtered.kept_BS.any(axis=1))
         rest = np.where(empty[:, None], self._last_resort[None, :], -1)
         lists = side_by_side({**found, _ANY: rest}, len(query))
         firm = filters.apply([f for f in self.parts.filters if not f.yields], query, viewer_ids, lists.rows_BS)
         kept = firm.kept_BS & empty[:, None]
-        again = kept[:, : filtered.kept_BS.shape[1]].any(axis=1)
-        kept[again, filtered.kept_BS.shape[1] :] = False
+        again: NDArray[np.bool_] = np.asarray(kept[:, :width].any(axis=1))
+        kept[again, width:] = False
         log.note(trace.NOTHING_UNSEEN, empty & again)
-        log.note(trace.NOTHING_FOUND, empty & ~again & kept.any(axis=1))
-        kept[:, : filtered.kept_BS.shape[1]] |= filtered.kept_BS
-        log.note(trace.NOTHING_AT_ALL, ~kept.any(axis=1))
+        log.note(trace.NOTHING_FOUND, np.asarray(empty & ~again & kept.any(axis=1)))
+        kept[:, :width] |= filtered.kept_BS
+        log.note(trace.NOTHING_AT_ALL, np.asarray(~kept.any(axis=1)))
         return lists, kept
 
     def _quota(self, name: str) -> int:
@@ -208,7 +209,7 @@ class Recommender:
         formula = CombineConfig() if self.parts.scorer is None else self.parts.scorer.combine
         found_first = np.broadcast_to(-np.arange(rows.shape[1], dtype=np.float32), rows.shape)
         utility = np.array(combine(scores, formula) if scores else found_first, dtype=np.float32)
-        log.note(trace.BAD_SCORES, (~np.isfinite(utility) & (rows >= 0)).any(axis=1))
+        log.note(trace.BAD_SCORES, np.asarray((~np.isfinite(utility) & (rows >= 0)).any(axis=1)))
         return np.where((rows >= 0) & np.isfinite(utility), utility, -np.inf).astype(np.float32)
 
     def _rerank(self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, log: Trace) -> NDArray[np.int64]:
@@ -230,7 +231,8 @@ class Recommender:
         self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, order: NDArray[np.int64]
     ) -> Page:
         count, settings = int(candidates.count_B[index]), self.config.exploration
-        fresh = candidates.of("fresh")[index, :count]
+        uploaded = self.parts.catalogue.uploaded_at[candidates.rows_BK[index, :count]]
+        fresh = (uploaded > 0) & (request.at - uploaded <= self.config.fresh_days * DAY_MS)
         chance = explorer.pool(ranked.utility_BK[index, :count], fresh, settings.pool)
         return explorer.explore(order, chance, settings, request.request_id)
 

@@ -1,7 +1,7 @@
 """Titles → a search index in one SQLite file (FTS5), and words → catalogue rows.
 
-Every word of a query must begin a word of the title or channel; diacritics and case do not matter; Chinese, Japanese and Korean characters
-count as words. The query's text never reaches SQLite as syntax: only its letters and digits do, each word quoted.
+Every word of a query must begin a word of the title or channel; diacritics and case do not matter; each Chinese, Japanese or
+Korean character is a word. A query's text never reaches SQLite as syntax: only its letters and digits do, each word quoted.
 """
 
 import re
@@ -33,7 +33,9 @@ def build(catalogue: Catalogue, directory: Path) -> None:
     path = directory / FILE
     path.unlink(missing_ok=True)
     titles, channels = catalogue.frame[c.TITLE].to_list(), catalogue.frame[c.CHANNEL].to_list()
-    entries = [(row + 1, _text(title), _text(channel)) for row, (title, channel) in enumerate(zip(titles, channels, strict=True))]
+    entries = [
+        (row + 1, _text(title), _text(channel)) for row, (title, channel) in enumerate(zip(titles, channels, strict=True))
+    ]
     connection = sqlite3.connect(path)
     try:
         connection.execute(

@@ -1,8 +1,8 @@
 """A content vector for videos that come with words only: genres, year and title, at most 64 numbers.
 
-[multi-hot of the most frequent categories | (year − 1980) / 20 | title words], the last by the hashing trick (Weinberger et
-al., ICML 2009): each word adds ±1 to one of 32 places, both drawn from its hash; the title part has length 1. Fixed seed, so
-the same title has the same vector everywhere.
+[multi-hot of the most frequent categories | (year − 1980) / 20 | title words]. Each word has 32 random signs, the bits of its
+hash; a title is the sum of its words, scaled to length 1: a random projection of the bag of words (Achlioptas, J. Comput. Syst.
+Sci. 66, 2003). The seed is fixed, so the same title has the same vector everywhere.
 """
 
 import hashlib
@@ -35,15 +35,19 @@ def multi_hot(categories: pl.Series) -> NDArray[np.float32]:
 
 
 def hashed_words(titles: pl.Series) -> NDArray[np.float32]:
-    """[V, 32] signed hashed bag of words, each row of length 1 (0 without words)."""
+    """[V, 32] projected bag of words, each row of length 1 (0 without words)."""
     words = titles.fill_null("").str.to_lowercase().str.extract_all(r"\p{L}[\p{L}\p{N}]+")
     pairs = pl.DataFrame({"row": range(len(titles)), "word": words}).explode("word").drop_nulls("word")
-    distinct = pairs["word"].unique()
-    hashes = [int.from_bytes(hashlib.blake2b(w.encode(), digest_size=4, key=_SEED).digest(), "big") for w in distinct]
-    places = pl.DataFrame({"word": distinct, "hash": pl.Series(hashes, dtype=pl.Int64)})
-    found = pairs.join(places, on="word", how="left", maintain_order="left")
-    code = found["hash"].to_numpy()
+    distinct = pairs["word"].unique(maintain_order=True)
+    index = pl.DataFrame({"word": distinct, "index": range(len(distinct))}, schema_overrides={"index": pl.Int64})
+    found = pairs.join(index, on="word", how="left", maintain_order="left")
     out = np.zeros((len(titles), TITLE_SIZE), dtype=np.float32)
-    np.add.at(out, (found["row"].to_numpy(), code % TITLE_SIZE), np.where((code >> 16) & 1, 1.0, -1.0))
+    np.add.at(out, found["row"].to_numpy(), _signs(distinct.to_list())[found["index"].to_numpy()])
     length = np.linalg.norm(out, axis=1, keepdims=True)
     return np.divide(out, length, out=np.zeros_like(out), where=length > 0)
+
+
+def _signs(words: list[str]) -> NDArray[np.float32]:
+    """[W, 32] of ±1."""
+    hashes = b"".join(hashlib.blake2b(word.encode(), digest_size=TITLE_SIZE // 8, key=_SEED).digest() for word in words)
+    return np.unpackbits(np.frombuffer(hashes, dtype=np.uint8)).reshape(-1, TITLE_SIZE).astype(np.float32) * 2 - 1

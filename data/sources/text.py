@@ -1,8 +1,8 @@
 """Files into `RawTable`s: delimited text of any encoding, and Parquet.
 
 A text file is UTF-8 unless told otherwise; bytes that are not UTF-8 are read as Latin-1, so one odd line costs a warning, not
-the file. Fields may be quoted as in RFC 4180, also over several lines; blanks around a field are dropped. A row with another number of fields than the header
-goes to the broken part. Knows nothing of what columns mean.
+the file. Fields may be quoted as in RFC 4180, also over several lines; blanks around a field are dropped. A row with another
+number of fields than the header goes to the broken part. Knows nothing of what columns mean.
 """
 
 import difflib

@@ -67,7 +67,7 @@ def click_chance(truth: Truth, memory: Memory | None, pages: Pages) -> tuple[NDA
     if faults.active(truth.config, FaultKind.BOT_TRAFFIC):
         bots = faults.hits(truth.config, FaultKind.BOT_TRAFFIC, pages.viewer_rows, pages.at)
         chance = np.where(bots[:, None], faults.BOT_CLICKS, chance)
-    return np.where(pages.video_rows_PK >= 0, chance, 0.0), affinity
+    return np.where(pages.video_rows_PK >= 0, chance, 0.0), np.asarray(affinity, dtype=np.float64)
 
 
 def react(truth: Truth, memory: Memory, pages: Pages, uniforms: NDArray[np.float64]) -> Clicks:

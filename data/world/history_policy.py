@@ -1,5 +1,5 @@
-"""The policy that made the pages of the log: popular and recent videos, followed channels or a rough guess of the viewer's topics,
-and a share of pages drawn uniformly at random.
+"""The policy that made the pages of the log: popular and recent videos, followed channels or a guess of the viewer's
+topics, and a share of pages drawn uniformly at random.
 
 It sees past clicks and a noisy guess of tastes (topics only), never the truth. On random pages the videos are distinct and the
 probability of slot i, given the slots before, is exactly 1 / (available − i); on other pages it is not known.

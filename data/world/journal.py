@@ -1,7 +1,7 @@
 """From pages and clicks to event frames: ids, kinds, instants, delays and losses.
 
-Event ids are `<request>/<position>/<kind>` for impressions and `<request>/<video>/<kind>` for what follows, so a repeated write is
-a duplicate and not a second event. Knows nothing of why anything happened.
+Event ids are `<request>/<position>/<kind>` for impressions and `<request>/<video>/<kind>` for what follows, so writing twice
+makes a duplicate and not a second event. Knows nothing of why anything happened.
 """
 
 import json
@@ -85,7 +85,7 @@ def outcomes(
 
 def uploads(videos: pl.DataFrame) -> pl.DataFrame:
     """One event per catalogue row; `detail` carries its columns, the actor is the channel."""
-    details = [json.dumps({"attributes": _attributes(row)}, sort_keys=True) for row in videos.iter_rows(named=True)]
+    details = [json.dumps(_attributes(row), sort_keys=True) for row in videos.iter_rows(named=True)]
     return videos.select(
         pl.concat_str(pl.lit(ev.UPLOAD), c.VIDEO_ID, separator="/").alias(c.EVENT_ID),
         pl.lit(ev.UPLOAD).alias(c.KIND),
@@ -100,6 +100,11 @@ def _attributes(row: dict[str, object]) -> dict[str, object]:
     content = row[c.CONTENT]
     assert isinstance(content, list)
     return {**row, c.CONTENT: [round(x, 4) for x in content]}
+
+
+def nothing() -> pl.DataFrame:
+    """No events, with schema `columns.EVENTS`."""
+    return pl.DataFrame(pl.from_arrow(c.EVENTS.empty_table()))
 
 
 def punctual(events: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,8 @@ large arrays, and each viewer still lives one page after the other.
 """
 
 from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -12,16 +14,17 @@ from numpy.typing import NDArray
 
 from core import columns as c
 from core import rng
-from core.clock import DAY_MS
+from core.clock import DAY_MS, SECOND_MS
 from data import dataset
 from data.world import behaviour, faults, journal
 from data.world.behaviour import NUM_UNIFORMS, Clicks, Pages
 from data.world.config import WorldConfig
 from data.world.history_policy import HistoryPages, HistoryPolicy
-from data.world.rhythm import plan_day
+from data.world.rhythm import Plan, plan_day
 from data.world.world import World
 
 Progress = Callable[[str, float], None]
+Arrays = TypeVar("Arrays", Pages, HistoryPages, Clicks)
 
 
 def generate(config: WorldConfig, progress: Progress | None = None) -> dataset.Dataset:
@@ -38,8 +41,8 @@ def history(world: World, progress: Progress | None = None) -> dataset.Dataset:
     for day in range(config.days):
         policy.open_day(config.start_at + day * DAY_MS)
         events = _live_day(world, policy, day, free_at)
-        random = rng.stream(config.seed, "delivery", day)
-        days.append(journal.deliver(faults.corrupt(config, events, random), config.delivery, random))
+        events = faults.corrupt(config, events, rng.stream(config.seed, "faults", day))
+        days.append(journal.deliver(events, config.delivery, rng.stream(config.seed, "delivery", day)))
         if progress:
             progress(f"day {day + 1} of {config.days}", (day + 1) / config.days)
     received = [dataset.conform(part, c.EVENTS).filter(pl.col(c.RECEIVED_AT) < config.end_at) for part in days]
@@ -54,32 +57,32 @@ def _live_day(world: World, policy: HistoryPolicy, day: int, free_at: NDArray[np
     """All events caused by the pages of one day. `free_at` [N] is when each viewer has finished the page before; updated."""
     config = world.config
     plan = plan_day(config, world.viewers, day)
-    numbers = pl.Series(np.arange(len(plan)))
-    request_ids = pl.select(pl.concat_str(pl.lit(f"{config.name}-{day}-"), numbers)).to_series()
-    frames = []
-    for turn, chosen in enumerate(plan.rounds()):
-        random = rng.stream(config.seed, "history pages", day, turn)
-        viewers = plan.viewer_rows[chosen]
-        shown = policy.pages(viewers, config.slate_size, world.memory, random)
-        pages = Pages(viewers, shown.video_rows_PK, np.maximum(plan.at[chosen], free_at[viewers]))
-        clicks = _react(world, pages, random)
-        policy.observe(clicks)
-        np.maximum.at(free_at, clicks.viewer_rows, clicks.at + np.ceil(clicks.watch_s * 1_000).astype(np.int64))
-        frames += _frames(world, request_ids.gather(chosen), pages, shown, clicks)
-    return pl.concat(frames, how="diagonal") if frames else journal.punctual(_uploaded(config, world.video_frame().clear()))
+    request_ids = pl.select(pl.concat_str(pl.lit(f"{config.name}-{day}-"), pl.int_range(len(plan)))).to_series()
+    rounds = [_live_round(world, policy, plan, chosen, free_at, (day, turn)) for turn, chosen in enumerate(plan.rounds())]
+    if not rounds:
+        return journal.nothing()
+    numbers, pages, shown, clicks = (list(parts) for parts in zip(*rounds, strict=True))
+    page_ids = request_ids.gather(np.concatenate(numbers))
+    seen = journal.impressions(page_ids, _joined(pages), _joined(shown), world.viewer_ids, world.video_ids)
+    return pl.concat([seen, journal.outcomes(request_ids, _joined(clicks), world.viewer_ids, world.video_ids)], how="diagonal")
 
 
-def _react(world: World, pages: Pages, random: np.random.Generator) -> Clicks:
-    uniforms = random.random((*pages.video_rows_PK.shape, NUM_UNIFORMS))
-    clicks = behaviour.react(world.truth, world.memory, pages, uniforms)
+def _live_round(
+    world: World, policy: HistoryPolicy, plan: Plan, chosen: NDArray[np.int64], free_at: NDArray[np.int64], key: tuple[int, int]
+) -> tuple[NDArray[np.int64], Pages, HistoryPages, Clicks]:
+    """The pages `chosen` from the plan, one per viewer; the clicks' `page` is the number in the plan."""
+    random = rng.stream(world.config.seed, "history pages", *key)
+    viewers = plan.viewer_rows[chosen]
+    shown = policy.pages(viewers, world.config.slate_size, world.memory, random)
+    pages = Pages(viewers, shown.video_rows_PK, np.maximum(plan.at[chosen], free_at[viewers]))
+    clicks = behaviour.react(world.truth, world.memory, pages, random.random((*pages.video_rows_PK.shape, NUM_UNIFORMS)))
     behaviour.remember(world.memory, world.truth, clicks)
-    return clicks
+    policy.observe(clicks)
+    np.maximum.at(free_at, clicks.viewer_rows, clicks.at + np.ceil(clicks.watch_s * SECOND_MS).astype(np.int64))
+    return chosen, pages, shown, replace(clicks, page=chosen[clicks.page])
 
 
-def _frames(
-    world: World, request_ids: pl.Series, pages: Pages, shown: HistoryPages, clicks: Clicks
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return (
-        journal.impressions(request_ids, pages, shown, world.viewer_ids, world.video_ids),
-        journal.outcomes(request_ids, clicks, world.viewer_ids, world.video_ids),
-    )
+def _joined(parts: list[Arrays]) -> Arrays:
+    """Dataclasses of arrays, end to end."""
+    names = [spec.name for spec in fields(parts[0])]
+    return type(parts[0])(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -34,12 +34,13 @@ CLICKBAIT = (
     "Nobody Expected What {word} Did Next...",
 )
 _CHANNELS = (
-    "{word} Corner", "The {word} Room", "Daily {word}", "{word} Lab", "Studio {word}", "{topic} with {name}", "{name}'s {topic}",
-    "{name} on {word}", "{word} by {name}", "{name} Loves {word}",
+    "{word} Corner", "The {word} Room", "Daily {word}", "{word} Lab", "Studio {word}", "{topic} with {name}",
+    "{name}'s {topic}", "{name} on {word}", "{word} by {name}", "{name} Loves {word}",
 )  # fmt: skip
 _NAMES = (
-    "Ada", "Akira", "Amara", "Bruno", "Chiara", "Dev", "Elif", "Emil", "Farah", "Goran", "Hana", "Ines", "Jonas", "Kofi", "Lena",
-    "Linh", "Mateo", "Mila", "Noor", "Oskar", "Priya", "Rosa", "Sami", "Tove", "Uma", "Viktor", "Wanda", "Xiomara", "Yuki", "Zane",
+    "Ada", "Akira", "Amara", "Bruno", "Chiara", "Dev", "Elif", "Emil", "Farah", "Goran", "Hana", "Ines", "Jonas", "Kofi",
+    "Lena", "Linh", "Mateo", "Mila", "Noor", "Oskar", "Priya", "Rosa", "Sami", "Tove", "Uma", "Viktor", "Wanda",
+    "Xiomara", "Yuki", "Zane",
 )  # fmt: skip
 
 

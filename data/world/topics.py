@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "Cooking": ("Sourdough", "Ramen", "Risotto", "Curry", "Dumplings", "Cheesecake", "Knife Skills", "Tacos"),
-    "Chess": ("Sicilian Defence", "Queen's Gambit", "Endgame", "Blitz", "Rook Sacrifice", "Checkmate", "London System", "Pawn Storm"),
+    "Chess": ("Sicilian Defence", "Queen's Gambit", "Endgame", "Blitz", "Rook Sacrifice", "Checkmate", "London System", "Fork"),
     "Space": ("Mars Rover", "Black Hole", "Moon Landing", "Saturn's Rings", "Telescope", "Comet", "Rocket Launch", "Exoplanet"),
     "Football": ("Free Kick", "Penalty Shootout", "Goalkeeper", "Transfer", "Derby", "Offside", "Counter-Attack", "Midfield"),
     "Guitar": ("Fingerstyle", "Blues Lick", "Barre Chords", "Pedalboard", "Flamenco", "Solo", "Strumming", "Telecaster"),
@@ -22,9 +22,9 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "Cars": ("Engine Swap", "Rally", "Electric Car", "Restoration", "Turbo", "Track Day", "Suspension", "Classic Coupe"),
     "Painting": ("Watercolour", "Portrait", "Palette", "Gouache", "Landscape", "Brushwork", "Still Life", "Oil Glaze"),
     "Economics": ("Inflation", "Game Theory", "Housing", "Trade", "Interest Rates", "Auction", "Supply Chain", "Pensions"),
-    "Photography": ("Portrait Light", "Long Exposure", "Macro", "Film Camera", "Street Photo", "Composition", "Lens", "Darkroom"),
+    "Photography": ("Portrait", "Long Exposure", "Macro", "Film Camera", "Street Photo", "Composition", "Darkroom", "Lens"),
     "Camping": ("Campfire", "Tent", "Wild Camp", "Bushcraft", "Trail Stove", "Hammock", "Canoe Trip", "Winter Camp"),
-    "Basketball": ("Crossover", "Three-Pointer", "Playoffs", "Dunk", "Pick and Roll", "Rookie", "Buzzer Beater", "Zone Defence"),
+    "Basketball": ("Crossover", "Three-Pointer", "Playoffs", "Dunk", "Pick and Roll", "Rookie", "Buzzer Beater", "Rebound"),
     "Languages": ("Spanish", "Japanese", "Pronunciation", "Grammar", "Vocabulary", "Polyglot", "Accents", "Etymology"),
     "Comedy": ("Sketch", "Stand-Up", "Improv", "Parody", "Prank", "Bloopers", "Roast", "Sitcom"),
 }  # fmt: skip

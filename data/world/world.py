@@ -1,8 +1,8 @@
 """`World`: viewers who react, and a truth that can be asked.
 
-Speaks ids and the vocabulary of `core.policy` on the outside, rows inside. Arrays of rows broadcast against each other. Answers
-depend on what viewers remember (fatigue, follows, watched videos): a new World remembers nothing until it simulates its history,
-responds to slates, or is told with `remember`.
+Policies, slates and events carry ids; questions to the truth take rows (`id − 1`), as arrays that broadcast. Answers depend on
+what viewers remember (fatigue, follows, watched videos): a new World remembers nothing until it simulates its history, responds
+to slates, or is told with `remember`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -93,9 +93,12 @@ class World:
     ) -> pa.Table:
         """What viewers do with slates shown at `at` (default: each request's own time): clicks, watches and what follows.
 
-        Schema `columns.EVENTS`, sorted by `received_at`; impressions are the service's to log. Watches end and regrets come later
-        than `at`: deliver each row when its `received_at` has come. With `lossy`, events are delayed and lost as in the log. The
-        same request with the same slate gets the same reaction. Viewers remember it.
+        Schema `columns.EVENTS`, sorted by `received_at`; impressions are the service's to log. Watches end and regrets come
+        later than `at`: deliver each row when its `received_at` has come. With `lossy`, events are delayed and lost as in the
+        log. Draws depend on the request id alone, so a replay from the same memory is exact. Viewers remember what they did.
+
+        Raises:
+            BadInput: slates and requests do not match, or a viewer is a stranger. Unknown videos are passed over.
         """
         if not requests:
             return c.EVENTS.empty_table()
@@ -104,8 +107,9 @@ class World:
         behaviour.remember(self.memory, self.truth, clicks)
         request_ids = pl.Series([request.request_id for request in requests], dtype=pl.String)
         events = journal.outcomes(request_ids, clicks, self.viewer_ids, self.video_ids)
-        random = rng.stream(self.config.seed, "live delivery", requests[0].request_id, len(requests))
-        events = faults.corrupt(self.config, events, random)
+        batch = (requests[0].request_id, len(requests))
+        events = faults.corrupt(self.config, events, rng.stream(self.config.seed, "live faults", *batch))
+        random = rng.stream(self.config.seed, "live delivery", *batch)
         events = journal.deliver(events, self.config.delivery, random) if lossy else journal.punctual(events)
         return conform(events, c.EVENTS).sort(c.RECEIVED_AT, c.EVENT_ID).to_arrow().cast(c.EVENTS)
 

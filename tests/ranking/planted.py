@@ -1,7 +1,7 @@
-"""A small log whose truth is known: click = σ(base + quality + interest + hidden + bias[position]), watch and like given a click.
+"""A small log whose truth is known: click = σ(base + quality + interest + hidden + bias[position]); watch, like given a click.
 
-`quality` is a numeric video feature, `interest` a cross feature, `hidden` a video effect that no feature shows and only a table can
-learn. With `confounded`, better videos were shown higher up, as any logging policy does.
+`quality` is a numeric video feature, `interest` a cross feature, `hidden` a video effect that no feature shows and only a table
+can learn. With `confounded`, better videos were shown higher up, as any logging policy does.
 """
 
 from dataclasses import dataclass, replace

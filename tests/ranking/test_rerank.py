@@ -70,17 +70,16 @@ def test_diversity_does_not_depend_on_the_scale_of_utility():
     assert page(utility, config, 20, vectors=vectors) == page(utility * 100 - 7, config, 20, vectors=vectors)
 
 
-def test_more_diversity_makes_a_page_less_alike():
-    rng = np.random.default_rng(1)
-    vectors = rng.normal(size=(100, 4))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    utility = vectors[:, 0] + 0.1 * rng.normal(size=100)
+def test_more_diversity_brings_in_the_other_cluster():
+    vectors = np.repeat(np.eye(2), 10, axis=0)
+    utility = np.concatenate([np.linspace(2.0, 1.5, 10), np.linspace(1.0, 0.5, 10)])
 
-    def likeness(diversity):
-        chosen = vectors[page(utility, replace(PLAIN, diversity=diversity), 10, vectors=vectors)]
-        return np.triu(chosen @ chosen.T, 1).sum() / 45
+    def others(diversity):
+        return sum(i >= 10 for i in page(utility, replace(PLAIN, diversity=diversity), 6, vectors=vectors))
 
-    assert likeness(0.0) > likeness(0.5) + 0.1 > likeness(0.9) + 0.3
+    assert [others(d) for d in (0.0, 0.3, 0.7, 0.9)] == [0, 0, 1, 1]
+    alternating = replace(PLAIN, diversity=1.0)
+    assert page(utility, alternating, 2, vectors=vectors) == [0, 10]
 
 
 def test_channel_cap_passes_over_known_channels_only():

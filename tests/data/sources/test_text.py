@@ -3,14 +3,14 @@ import io
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadInput, SchemaMismatch
 from data.quarantine import LINE
 from data.sources import text
 
-CELL = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00", exclude_categories=["Cs"]), max_size=8)
+CELL = st.text(st.sampled_from('",\n aé|\t'), max_size=8)
 
 
 def read(tmp_path, data, spec=None, name="log.csv"):
@@ -23,15 +23,14 @@ def rows(table):
     return table.frame.select(table.columns).rows()
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=8))
 def test_reads_back_what_the_csv_module_writes(tmp_path_factory, cells):
     out = io.StringIO()
     csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([("a", "b", "c"), *cells])
     found = read(tmp_path_factory.mktemp("csv"), out.getvalue())
-    whole = [c for c in cells if not any("\n" in cell or '"' in cell for cell in c)]
-    if len(whole) == len(cells):
-        assert rows(found) == [tuple(strip(cell) for cell in row) for row in cells]
-    assert found.num_read <= sum(1 + "".join(row).count("\n") for row in cells)
+    assert rows(found) == [tuple(strip(cell) for cell in row) for row in cells]
+    assert len(found.broken) == 0
 
 
 def strip(cell):

@@ -1,0 +1,53 @@
+"""A circuit breaker: after a few failures in a row, stop asking for a while.
+
+closed → (failures in a row) → open → (after a pause, one trial call) → closed or open again.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from core.errors import StoreUnavailable
+
+
+class Breaker:
+    """Guards calls to one dependency. Safe for many threads."""
+
+    def __init__(self, failures: int = 3, pause_s: float = 1.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._limit, self._pause_s, self._monotonic = failures, pause_s, monotonic
+        self._failures = 0
+        self._retry_at = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are refused until a trial call succeeds."""
+        return self._failures >= self._limit
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Run one call: StoreUnavailable counts as a failure, anything else that returns as a success.
+
+        Raises:
+            StoreUnavailable: at once, without calling, while open.
+        """
+        self._admit()
+        try:
+            yield
+        except StoreUnavailable:
+            with self._lock:
+                self._failures += 1
+                self._retry_at = self._monotonic() + self._pause_s
+            raise
+        self._failures = 0
+
+    def _admit(self) -> None:
+        with self._lock:
+            if self.is_open:
+                now = self._monotonic()
+                if now < self._retry_at:
+                    raise StoreUnavailable(
+                        f"the online store failed {self._failures} times in a row; waiting before the next try"
+                    )
+                self._retry_at = now + self._pause_s

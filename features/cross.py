@@ -1,0 +1,129 @@
+"""Features of a (viewer, video) pair: pure functions of the viewer part, the candidate rows and the catalogue.
+
+Training and serving call the same code with the same inputs. Content vectors are normalised and rounded to integers once,
+so that dot products are exact and do not depend on how many candidates are asked about at a time.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import columns as c
+from data.catalogue import Catalogue, ViewerTable
+from features.definitions import DAYPARTS, Definitions, code_sizes, length_bucket
+from features.facts import Codes, Doubles, Facts
+from features.kinds import matrix
+from features.schema import Floats, ViewerPart
+
+_CONTENT_SCALE = 1 << 14
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What the catalogue knows, in the form that the formulas want."""
+
+    groups: dict[str, Codes]
+    """[V] category and channel codes."""
+    language: Codes
+    """[V]"""
+    viewer_language: Codes
+    """Video language code of each viewer language code; −1 where there is none."""
+    content: NDArray[np.int16]
+    """[V, C] unit vectors · 2¹⁴, rounded."""
+    norm: Doubles
+    """[V] their lengths."""
+
+
+class CrossReader:
+    """Reads the declared cross features."""
+
+    def __init__(self, definitions: Definitions, catalogue: Catalogue, viewers: ViewerTable) -> None:
+        self._definitions = definitions
+        self._columns = _columns(catalogue, viewers)
+        self._right = {c.CATEGORY: catalogue.category, "length": length_bucket(catalogue.duration_s)}
+        self._left = {feature.column: place for place, feature in enumerate(definitions.viewer_codes)}
+        self._hour = len(definitions.viewer_codes) + [f.part for f in definitions.context_codes].index("hour")
+        self._sizes = code_sizes(catalogue, viewers)
+
+    def dense(self, part: ViewerPart, video_BK: Codes) -> Floats:
+        """[B, K, Fx] columns as in FeatureSchema.cross_dense."""
+        return matrix(self._definitions.cross, CrossFacts(part, video_BK, self._columns, self._left[c.LANGUAGE]))
+
+    def codes(self, part: ViewerPart, video_BK: Codes) -> Codes:
+        """[B, K, Cx] columns as in FeatureSchema.cross_codes."""
+        found = []
+        for feature in self._definitions.cross_codes:
+            if feature.left == "daypart":
+                left_B = part.codes_BC[:, self._hour] * DAYPARTS // 24
+            else:
+                left_B = part.codes_BC[:, self._left[feature.left]]
+            found.append(left_B[:, None] * self._sizes[feature.right] + self._right[feature.right][video_BK])
+        return np.stack(found, axis=-1).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class CrossFacts(Facts):
+    """About K candidates for each of B viewers. Unknown categories, channels and languages match nothing."""
+
+    part: ViewerPart
+    video_BK: Codes
+    columns: _Columns
+    language_column: int
+    overlaps: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def share(self, what: str) -> Doubles:
+        """Share of the history in the candidate's `category` or `channel`. [B, K]"""
+        size_B = np.count_nonzero(self.part.history_BL >= 0, axis=1)
+        return np.count_nonzero(self._overlap(what), axis=-1) / np.maximum(size_B, 1)[:, None]
+
+    def hours_since(self, what: str) -> Doubles:
+        """Hours since the latest click in the candidate's `category` or on its `channel`. [B, K]"""
+        overlap = self._overlap(what)
+        latest_BK = overlap.argmax(axis=-1)
+        hours = np.take_along_axis(self.part.history_age_BL, latest_BK, axis=1).astype(np.float64)
+        return np.where(np.take_along_axis(overlap, latest_BK[..., None], axis=-1)[..., 0], hours, -1.0)
+
+    def column(self, name: str) -> Doubles:
+        """`same_language`. [B, K]"""
+        if name != "same_language":
+            self._refuse(f"column '{name}'")
+        wanted_B = self.columns.viewer_language[self.part.codes_BC[:, self.language_column]]
+        return (self.columns.language[self.video_BK] == wanted_B[:, None]).astype(np.float64)
+
+    def cosine(self, what: str) -> Doubles:
+        """Cosine of the candidate's `content` with the sum over the history. [B, K]"""
+        if what != "content":
+            self._refuse(f"vectors of '{what}'")
+        rows = self.part.history_BL
+        past = self.columns.content[np.maximum(rows, 0)] * (rows >= 0)[..., None]
+        past_BC = past.sum(axis=1, dtype=np.int64).astype(np.float64)
+        dot_BK = np.matmul(self.columns.content[self.video_BK].astype(np.float64), past_BC[..., None])[..., 0]
+        length = np.sqrt((past_BC * past_BC).sum(axis=1))[:, None] * self.columns.norm[self.video_BK]
+        return np.divide(dot_BK, length, out=np.zeros_like(dot_BK), where=length > 0)
+
+    def _overlap(self, what: str) -> NDArray[np.bool_]:
+        """[B, K, L] which clicks of the history share the candidate's category or channel."""
+        if what not in self.columns.groups:
+            self._refuse(f"'{what}'")
+        if what not in self.overlaps:
+            codes = self.columns.groups[what]
+            past_BL = np.where(self.part.history_BL >= 0, codes[np.maximum(self.part.history_BL, 0)], 0)
+            past_BL[past_BL == 0] = -1
+            self.overlaps[what] = codes[self.video_BK][..., None] == past_BL[:, None, :]
+        return self.overlaps[what]
+
+
+def _columns(catalogue: Catalogue, viewers: ViewerTable) -> _Columns:
+    norm = np.linalg.norm(catalogue.content.astype(np.float64), axis=1, keepdims=True)
+    unit = np.divide(catalogue.content, norm, out=np.zeros(catalogue.content.shape), where=norm > 0)
+    content = np.rint(unit * _CONTENT_SCALE).astype(np.int16)
+    spoken = viewers.vocabularies[c.VIEWER_ATTRIBUTES.index(c.LANGUAGE)].values
+    written = {value: code for code, value in enumerate(catalogue.vocabularies[2].values) if code}
+    return _Columns(
+        groups={c.CATEGORY: catalogue.category, c.CHANNEL: catalogue.channel},
+        language=catalogue.codes[:, 2],
+        viewer_language=np.array([written.get(value, -1) for value in spoken], dtype=np.int32),
+        content=content,
+        norm=np.sqrt((content.astype(np.float64) ** 2).sum(axis=1)),
+    )

@@ -1,0 +1,161 @@
+"""OnlineStore in Redis or Valkey, shared by any number of servers.
+
+Three keys per viewer under a namespace (a schema hash or a release id, so that different layouts never meet): `…:n` a hash of
+counters, field (sum, tile) → amount; `…:c` a list of clicks; `…:w` a list of watch lengths. Writers only use atomic commands
+(HINCRBY, LPUSH, LTRIM, HDEL). Every key expires, so the store is as large as its active viewers.
+
+The client's own retries are off: they cost seconds when the server is gone. A page is better degraded than late.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from core.errors import StoreUnavailable
+from features.breaker import Breaker
+from features.definitions import REMEMBERED_WATCHES
+from features.kinds import SEEN_LIMIT
+from features.states import ViewerState, ViewerStates
+from features.tiles import Ints
+
+_LOAD_BLOCK = 1_000
+_TTL_S = 180 * 86_400
+
+
+class RedisStore:
+    """See OnlineStore. Reads give up after `timeout_s`; writes and bulk loads after `write_timeout_s`."""
+
+    def __init__(
+        self,
+        url: str,
+        namespace: str,
+        *,
+        timeout_s: float = 0.005,
+        write_timeout_s: float = 5.0,
+        ttl_s: int = _TTL_S,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._namespace, self._ttl_s = namespace, ttl_s
+        self._reader, self._writer = _client(url, timeout_s), _client(url, write_timeout_s)
+        self.breaker = breaker or Breaker()
+
+    def read(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """See OnlineStore."""
+        with self._guard():
+            pipe = self._reader.pipeline(transaction=False)
+            for viewer_id in viewer_ids:
+                counts, clicks, watches = self._keys(viewer_id)
+                pipe.hgetall(counts)
+                pipe.lrange(clicks, 0, SEEN_LIMIT - 1)
+                pipe.lrange(watches, 0, REMEMBERED_WATCHES - 1)
+            answers = pipe.execute()
+        return [
+            ViewerState(_counts(answers[i]), _rows(answers[i + 1], 2), _rows(answers[i + 2], 1))
+            for i in range(0, len(answers), 3)
+        ]
+
+    def apply(self, updates: ViewerStates) -> None:
+        """See OnlineStore. The first round trip asks which counters exist, to drop those that are over."""
+        viewer_ids = updates.viewer_ids.tolist()
+        with self._guard():
+            look = self._writer.pipeline(transaction=False)
+            for viewer_id in viewer_ids:
+                look.hkeys(self._keys(viewer_id)[0])
+            pipe = self._writer.pipeline(transaction=True)
+            for place, (viewer_id, fields) in enumerate(zip(viewer_ids, look.execute(), strict=True)):
+                self._queue_drop(pipe, viewer_id, fields, updates.keep_from)
+                self._queue_add(pipe, viewer_id, updates[place])
+            pipe.execute()
+
+    def load(self, states: ViewerStates) -> None:
+        """See OnlineStore. A thousand viewers per round trip."""
+        viewer_ids = states.viewer_ids.tolist()
+        for begin in range(0, len(viewer_ids), _LOAD_BLOCK):
+            with self._guard():
+                pipe = self._writer.pipeline(transaction=True)
+                for place in range(begin, min(begin + _LOAD_BLOCK, len(viewer_ids))):
+                    self._queue_replace(pipe, viewer_ids[place], states[place])
+                pipe.execute()
+
+    def size(self) -> int:
+        """See OnlineStore. Counts viewers that have counters or clicks."""
+        with self._guard():
+            found = self._writer.scan_iter(match=f"{self._namespace}:*", count=10_000)
+            return len({key.rsplit(b":", 1)[0] for key in found})
+
+    def close(self) -> None:
+        """See OnlineStore."""
+        self._reader.close()
+        self._writer.close()
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        with self.breaker.guard():
+            try:
+                yield
+            except (redis.RedisError, OSError) as error:
+                raise StoreUnavailable(f"the online store did not answer: {error}") from error
+
+    def _keys(self, viewer_id: int) -> tuple[str, str, str]:
+        stem = f"{self._namespace}:{viewer_id}"
+        return f"{stem}:n", f"{stem}:c", f"{stem}:w"
+
+    def _queue_drop(self, pipe: Any, viewer_id: int, fields: list[bytes], keep_from: Ints) -> None:
+        held = _rows(fields, 2)
+        over = [field for field, (index, tile) in zip(fields, held.tolist(), strict=True) if tile < keep_from[index]]
+        if over:
+            pipe.hdel(self._keys(viewer_id)[0], *over)
+
+    def _queue_add(self, pipe: Any, viewer_id: int, update: ViewerState) -> None:
+        counts, clicks, watches = self._keys(viewer_id)
+        for index, tile, amount in update.counts.tolist():
+            pipe.hincrby(counts, _pack(index, tile), amount)
+        if len(update.counts):
+            pipe.expire(counts, self._ttl_s)
+        for key, rows, limit in ((clicks, update.clicks, SEEN_LIMIT), (watches, update.watches, REMEMBERED_WATCHES)):
+            if len(rows):
+                pipe.lpush(key, *(row.tobytes() for row in rows[::-1]))
+                pipe.ltrim(key, 0, limit - 1)
+                pipe.expire(key, self._ttl_s)
+
+    def _queue_replace(self, pipe: Any, viewer_id: int, state: ViewerState) -> None:
+        keys = self._keys(viewer_id)
+        pipe.delete(*keys)
+        if len(state.counts):
+            pipe.hset(keys[0], mapping={_pack(index, tile): amount for index, tile, amount in state.counts.tolist()})
+            pipe.expire(keys[0], self._ttl_s)
+        for key, rows in ((keys[1], state.clicks), (keys[2], state.watches)):
+            if len(rows):
+                pipe.rpush(key, *(row.tobytes() for row in rows))
+                pipe.expire(key, self._ttl_s)
+
+
+def _client(url: str, timeout_s: float) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        protocol=2,
+    )
+
+
+def _pack(*values: int) -> bytes:
+    return np.array(values, dtype="<i8").tobytes()
+
+
+def _rows(packed: Sequence[bytes], width: int) -> Ints:
+    """[n, width] from n packed rows."""
+    return np.frombuffer(b"".join(packed), dtype="<i8").reshape(-1, width).astype(np.int64, copy=False)
+
+
+def _counts(fields: dict[bytes, bytes]) -> Ints:
+    """[m, 3] from a hash."""
+    amounts = np.array([int(value) for value in fields.values()], dtype=np.int64)
+    return np.concatenate([_rows(list(fields), 2), amounts[:, None]], axis=1)

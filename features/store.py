@@ -1,0 +1,46 @@
+"""Where viewers' states live between requests.
+
+One protocol, two adapters: `memory_store` (tests, evaluation, the laboratory) and `redis_store` (the service; several servers
+may share it). `tests/contracts/test_online_store.py` holds what every adapter must do.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from features.states import ViewerState, ViewerStates
+
+
+class OnlineStore(Protocol):
+    """Viewer states by viewer id."""
+
+    def read(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """One state per id, in order, in one round trip; an unknown viewer has an empty one.
+
+        Raises:
+            StoreUnavailable: it did not answer in time, or is known to be down.
+        """
+        ...
+
+    def apply(self, updates: ViewerStates) -> None:
+        """Add what fresh events amount to. Additions of several writers do not overwrite each other.
+
+        Raises:
+            StoreUnavailable: nothing was added, unless the answer itself was lost on the way.
+        """
+        ...
+
+    def load(self, states: ViewerStates) -> None:
+        """Replace the states of these viewers: the bulk load of a release.
+
+        Raises:
+            StoreUnavailable: it did not answer in time; load again.
+        """
+        ...
+
+    def size(self) -> int:
+        """Viewers held. May walk all keys: for a metric now and then, not for a request."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

@@ -1,0 +1,89 @@
+"""Every video's window sums, in process: what makes 500 candidates cost one gather and one small product.
+
+`counts[V, S]` holds, for each window sum, a ring of its n tiles side by side; tile number x lives in slot x mod n. All videos
+share the newest tile of each sum: when time enters a new tile, its slot is cleared for all of them. One thread writes, others
+may read meanwhile. Starts from the release and is kept fresh by the event stream.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from data.catalogue import Catalogue
+from features.definitions import Definitions
+from features.facts import Codes
+from features.tiles import EventArrays, Ints, Sum
+
+FILE = "video_state.safetensors"
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """Counters of V videos. int32 holds 2 billion events of one video in one tile (20 million full watches a day)."""
+
+    sums: tuple[Sum, ...]
+    counts: NDArray[np.int32]
+    """[V, S]"""
+    newest: Ints
+    """[J] the newest tile of each sum."""
+
+    @staticmethod
+    def empty(catalogue: Catalogue, definitions: Definitions) -> "VideoState":
+        """Nothing has happened yet."""
+        sums = definitions.video_sums
+        slots = sum(spec.tiles for spec in sums)
+        return VideoState(sums, np.zeros((len(catalogue), slots), dtype=np.int32), np.full(len(sums), -1, dtype=np.int64))
+
+    @staticmethod
+    def from_events(events: pl.DataFrame, catalogue: Catalogue, definitions: Definitions, as_of: int) -> "VideoState":
+        """The state after everything received strictly before `as_of`."""
+        state = VideoState.empty(catalogue, definitions)
+        state.add(EventArrays.of(events, catalogue).before(as_of))
+        return state
+
+    def add(self, arrays: EventArrays) -> None:
+        """Count fresh events. Those whose tile is over, or whose video the catalogue does not have, are ignored."""
+        for index, (spec, begin) in enumerate(zip(self.sums, self._begins(), strict=True)):
+            at = arrays.positions(spec.event)
+            at = at[arrays.video_row[at] >= 0]
+            if not len(at):
+                continue
+            tile = spec.tile(arrays.event_at[at])
+            self._advance(index, begin, int(tile.max()))
+            fresh = tile > self.newest[index] - spec.tiles
+            at, slot = at[fresh], begin + tile[fresh] % spec.tiles
+            np.add.at(self.counts, (arrays.video_row[at], slot), arrays.amounts(spec, at).astype(np.int32))
+
+    def totals(self, video_BK: Codes, at_B: Ints) -> dict[Sum, Ints]:
+        """Every sum of B × K videos at B instants. Each [B, K]; exact: integers below 2⁵³ in float64."""
+        weights_BSJ = np.zeros((len(at_B), self.counts.shape[1], len(self.sums)))
+        for index, (spec, begin) in enumerate(zip(self.sums, self._begins(), strict=True)):
+            newest = self.newest[index]
+            tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
+            weights_BSJ[:, begin : begin + spec.tiles, index] = tile_of_slot > spec.tile(at_B)[:, None] - spec.tiles
+        found = np.matmul(self.counts[video_BK].astype(np.float64), weights_BSJ).astype(np.int64)
+        return {spec: found[..., index] for index, spec in enumerate(self.sums)}
+
+    def save(self, path: Path) -> None:
+        """Write one file."""
+        save_file({"counts": self.counts, "newest": self.newest}, path)
+
+    @staticmethod
+    def load(path: Path, definitions: Definitions) -> "VideoState":
+        """The inverse of `save`."""
+        tensors = load_file(path)
+        return VideoState(definitions.video_sums, tensors["counts"], tensors["newest"])
+
+    def _begins(self) -> list[int]:
+        """First slot of each ring."""
+        return [0, *np.cumsum([spec.tiles for spec in self.sums]).tolist()][: len(self.sums)]
+
+    def _advance(self, index: int, begin: int, tile: int) -> None:
+        tiles, before = self.sums[index].tiles, int(self.newest[index])
+        for fresh in range(max(before + 1, tile - tiles + 1), tile + 1):
+            self.counts[:, begin + fresh % tiles] = 0
+        self.newest[index] = max(before, tile)

@@ -1,0 +1,148 @@
+"""What every EventLog promises. An implementation opts in with a subclass and two fixtures."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core import columns as c
+from core import events as ev
+from core.errors import BadInput, LogUnavailable
+from core.event_log import EventLog, SqliteEventLog
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def click(number: int, video_id: int = 4) -> ev.Click:
+    return ev.Click(event_id=f"e-{number}", event_at=number, received_at=number, viewer_id=3, video_id=video_id)
+
+
+def impression(number: int, exploration: bool) -> ev.Impression:
+    return ev.Impression(
+        event_id=f"i-{number}", event_at=number, received_at=number, viewer_id=3, video_id=2**62 + 5, position=1,
+        surface="home", release_id="r", arm="a", source="trending", propensity=0.1, exploration=exploration,
+        scores={"click": 0.25},
+    )  # fmt: skip
+
+
+class EventLogContract:
+    """Subclass it and provide `log` and `reopen` (another reader of the same log)."""
+
+    def test_acknowledged_events_come_back_in_order(self, log: EventLog) -> None:
+        events = [click(2), impression(1, True), impression(3, False), click(0)]
+        assert log.append(ev.to_table(events)) == [event.event_id for event in events]
+        table, offset = log.read()
+        assert ev.from_table(table) == events
+        assert table.schema == c.EVENTS
+        assert offset > 0
+
+    def test_duplicates_are_acknowledged_and_dropped(self, log: EventLog) -> None:
+        log.append(ev.to_table([click(1, video_id=10)]))
+        assert log.append(ev.to_table([click(1, video_id=11), click(2), click(2)])) == ["e-1", "e-2", "e-2"]
+        events = ev.from_table(log.read()[0])
+        assert [(e.event_id, e.video_id) for e in events] == [("e-1", 10), ("e-2", 4)]
+
+    def test_reading_continues_where_it_stopped(self, log: EventLog) -> None:
+        log.append(ev.to_table([click(i) for i in range(5)]))
+        found, after = [], 0
+        while True:
+            table, offset = log.read(after, limit=2)
+            if not len(table):
+                break
+            assert offset > after
+            found, after = found + table[c.EVENT_ID].to_pylist(), offset
+        assert found == [f"e-{i}" for i in range(5)]
+        assert log.read(after)[1] == after
+        log.append(ev.to_table([click(9)]))
+        assert log.read(after)[0][c.EVENT_ID].to_pylist() == ["e-9"]
+
+    def test_an_empty_batch_is_fine(self, log: EventLog) -> None:
+        assert log.append(ev.to_table([])) == []
+        assert len(log.read()[0]) == 0
+
+    def test_a_batch_with_a_broken_event_is_refused_whole(self, log: EventLog) -> None:
+        broken = ev.to_table([click(1), click(2)])
+        broken = broken.set_column(broken.schema.get_field_index(c.KIND), c.KIND, [["click", None]])
+        with pytest.raises(BadInput, match="required"):
+            log.append(broken)
+        assert len(log.read()[0]) == 0
+
+    def test_another_reader_sees_what_was_acknowledged(self, log: EventLog, reopen: Callable[[], EventLog]) -> None:
+        log.append(ev.to_table([click(1)]))
+        assert ev.from_table(reopen().read()[0]) == [click(1)]
+
+    def test_many_writers_lose_nothing(self, log: EventLog, reopen: Callable[[], EventLog]) -> None:
+        def write(writer: int) -> None:
+            mine = reopen()
+            for i in range(10):
+                mine.append(ev.to_table([click(1_000 * writer + i), click(i)]))
+
+        threads = [threading.Thread(target=write, args=(w,)) for w in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found = log.read()[0][c.EVENT_ID].to_pylist()
+        assert len(found) == len(set(found)) == 4 * 10 + 10
+
+
+class TestSqliteEventLog(EventLogContract):
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "deep" / "events.db"
+
+    @pytest.fixture
+    def log(self, path: Path) -> Iterator[SqliteEventLog]:
+        log = SqliteEventLog(path, busy_timeout_s=20)
+        yield log
+        log.close()
+
+    @pytest.fixture
+    def reopen(self, path: Path) -> Callable[[], SqliteEventLog]:
+        return lambda: SqliteEventLog(path, busy_timeout_s=20)
+
+    def test_old_schema_versions_are_lifted_when_read(self, log: SqliteEventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        log.append(ev.to_table([click(1)]))
+        monkeypatch.setattr(ev, "SCHEMA_VERSION", ev.SCHEMA_VERSION + 1)
+        monkeypatch.setattr(ev, "MIGRATIONS", {ev.SCHEMA_VERSION - 1: lambda row: {**row, c.SURFACE: "home"}})
+        assert log.read()[0][c.SURFACE].to_pylist() == ["home"]
+
+    def test_a_log_that_cannot_commit_says_so(self, path: Path, log: SqliteEventLog) -> None:
+        hasty = SqliteEventLog(path, busy_timeout_s=0.01)
+        blocker = log._connection()
+        blocker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LogUnavailable, match="could not commit"):
+            hasty.append(ev.to_table([click(1)]))
+        blocker.rollback()
+        assert hasty.append(ev.to_table([click(1)])) == ["e-1"]
+
+    @pytest.mark.parametrize("acknowledged", [1, 3, 8])
+    def test_kill_minus_nine_loses_nothing_acknowledged(self, path: Path, acknowledged: int) -> None:
+        process = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        promised = [process.stdout.readline().split() for _ in range(acknowledged)]
+        os.kill(process.pid, signal.SIGKILL)
+        promised += [line.split() for line in process.stdout.read().splitlines() if line.endswith(".")]
+        process.stdout.close()
+        assert process.wait() == -signal.SIGKILL
+        found = SqliteEventLog(path).read(limit=1_000_000)[0][c.EVENT_ID].to_pylist()
+        assert {event_id for line in promised for event_id in line if event_id != "."} <= set(found)
+        assert len(found) % 20 == 0
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from core import events as ev
+from core.event_log import SqliteEventLog
+log, n = SqliteEventLog(Path(sys.argv[1])), 0
+while True:
+    batch = [ev.Click(event_id=f"k-{n + i}", event_at=1, received_at=1, viewer_id=1, video_id=1) for i in range(20)]
+    print(*log.append(ev.to_table(batch)), ".", flush=True)
+    n += 20
+"""

@@ -1,0 +1,80 @@
+import polars as pl
+import pytest
+
+from core import columns as c
+from core.errors import BadInput
+from data import validation
+from data.dataset import Dataset
+
+
+def with_events(dataset, *changes):
+    return Dataset(dataset.name, dataset.events.with_columns(*changes), dataset.viewers, dataset.videos)
+
+
+def failures(dataset, **arguments):
+    return {(f.table, f.what): f.num_rows for f in validation.check(dataset, **arguments).failures}
+
+
+def test_a_good_dataset_passes(dataset):
+    report = validation.check(dataset)
+    assert report.findings == ()
+    assert report.require() is report
+    assert report.summary() == "all checks passed"
+    assert report.to_text() == "hand: 6 events, 2 viewers, 2 videos; all checks passed"
+
+
+FIRST = pl.int_range(pl.len()) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [
+        (c.KIND, "peek", "kind is a known kind"),
+        (c.EVENT_ID, "b", "event_id is unique"),
+        (c.EVENT_AT, 1_800_000_000_000, "received_at ≥ event_at"),
+        (c.EVENT_AT, -1, "event_at is not before 1970"),
+        (c.VIEWER_ID, None, "viewer_id is never empty"),
+        (c.POSITION, -1, "position is not negative"),
+        (c.PROPENSITY, 0.0, "propensity is in (0, 1]"),
+        (c.VALUE, float("inf"), "value is finite"),
+        (c.VIDEO_ID, None, "names its video"),
+        (c.VIDEO_ID, 99, "video_id is in the catalogue"),
+        (c.REQUEST_ID, None, "an impression names its request"),
+    ],
+)
+def test_each_rule_catches_its_fault(dataset, column, value, what):
+    dtype = dataset.events.schema[column]
+    broken = with_events(dataset, pl.when(FIRST).then(pl.lit(value, dtype=dtype)).otherwise(pl.col(column)).alias(column))
+    assert ("events", what) in failures(broken)
+    with pytest.raises(BadInput, match="the dataset is not usable"):
+        validation.check(broken).require()
+
+
+def test_columns_and_catalogues(dataset):
+    missing = Dataset("x", dataset.events, dataset.viewers.drop(c.GENDER), dataset.videos)
+    assert any("gender" in f.to_text() for f in validation.check(missing).failures)
+    infinite = dataset.videos.with_columns(pl.lit([float("nan"), 1.0], dtype=pl.List(pl.Float32)).alias(c.CONTENT))
+    assert failures(Dataset("x", dataset.events, dataset.viewers, infinite)) == {("videos", "content is finite"): 2}
+    twice = Dataset("x", dataset.events, pl.concat([dataset.viewers] * 2), dataset.videos)
+    assert ("viewers", "viewer_id is unique") in failures(twice)
+
+
+def test_order_clicks_and_the_future(dataset):
+    assert failures(with_events(dataset, pl.all().reverse())) == {("events", "sorted by received_at"): 4}
+    silent = Dataset("x", dataset.events.filter(pl.col(c.KIND) != "click"), dataset.viewers, dataset.videos)
+    assert ("events", "the log has clicks") in failures(silent)
+    assert failures(dataset, now=0) == {("events", "received before tomorrow"): 6}
+    assert failures(dataset, now=dataset.end_at) == {}
+
+
+def test_warnings_do_not_fail(dataset):
+    orphaned = with_events(dataset, pl.lit(None, dtype=pl.Float64).alias(c.PROPENSITY))
+    orphaned = Dataset("x", orphaned.events.filter(pl.col(c.EVENT_ID) != "a"), dataset.viewers[:1], dataset.videos)
+    report = validation.check(orphaned)
+    assert report.ok
+    assert {f.what: f.num_rows for f in report.findings} == {
+        "viewer_id is among the viewers": 2,
+        "an impression has a propensity (needed for off-policy estimates)": 2,
+        "an outcome has its impression": 2,
+    }
+    assert report.summary() == "0 failures, 3 warnings"
