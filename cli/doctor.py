@@ -74,11 +74,14 @@ def _faiss() -> Check:
 
 def _redis() -> Check:
     from core import settings
+    from core.errors import Unavailable
     from features import redis_server
 
-    found = redis_server.find(settings.load().redis_url)
-    if found is None:
-        return Check("Redis", False, "no server", "set REDIS_URL, install redis-server or valkey-server, or `make install`")
+    url = settings.load().redis_url
+    try:
+        found = f"REDIS_URL = {url}" if url else redis_server.find_binary()
+    except Unavailable as error:
+        return Check("Redis", False, str(error), "set REDIS_URL, install redis-server or valkey-server, or `make install`")
     return Check("Redis", True, found)
 
 

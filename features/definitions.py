@@ -115,7 +115,7 @@ def default_definitions() -> Definitions:
 def _viewer() -> tuple[k.Feature, ...]:
     return (
         k.WindowCount(
-            name="viewer_impressions_1d", entity="viewer", event=ev.IMPRESSION, window=k.DAY, description="videos seen in a day"
+            name="viewer_impressions_1d", entity="viewer", event=ev.IMPRESSION, window=k.DAY, description="impressions in a day"
         ),
         k.WindowCount(name="viewer_clicks_1d", entity="viewer", event=ev.CLICK, window=k.DAY, description="clicks in a day"),
         k.WindowCount(name="viewer_clicks_7d", entity="viewer", event=ev.CLICK, window=k.WEEK, description="clicks in a week"),

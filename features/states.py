@@ -1,8 +1,8 @@
 """What the store keeps per viewer, and how a log becomes it without a loop over events.
 
 A state is three lists of integers: counters per (window sum, tile), the latest clicks, the latest watch lengths. States add
-up: state(log₁ then log₂) = state(log₁) ⊕ state(log₂), so a batch of fresh events is itself a set of small states (an update), and
-a release carries the states of its whole log. Video ids, not rows, are kept: they mean the same under every catalogue.
+up: state(log₁ then log₂) = state(log₁) ⊕ state(log₂), so a batch of fresh events is itself a set of small states (an update),
+and a release carries the states of its whole log. Video ids, not rows, are kept: they mean the same under every catalogue.
 """
 
 from collections.abc import Sequence

@@ -17,6 +17,7 @@ from core import columns as c
 from core import rng
 from data import dataset as datasets
 from data.catalogue import Catalogue
+from data.interactions import Interactions
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from pipelines import cases as splits
 from pipelines.cases import Cases, HeldOut
@@ -124,7 +125,7 @@ def _bare(log: FileLog) -> Bare:
 
 def _towers(
     bare: Bare,
-    interactions: splits.Interactions,
+    interactions: Interactions,
     config: RunConfig,
     advance: Callable[[float, str], None],
     warm_start: TwoTower | None = None,

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from serving.releases import CATALOGUE, INDEX, LINEAGE, SCHEMA, VIDEO_STATE, VIEWER_STATES, VIEWERS
 
 from core import config as configs
 from data import interactions
@@ -32,7 +33,6 @@ from retrieval import export as tower_files
 from retrieval.encoder import VECTORS
 from retrieval.towers import TwoTower
 from serving import search
-from serving.releases import CATALOGUE, INDEX, LINEAGE, SCHEMA, VIDEO_STATE, VIEWER_STATES, VIEWERS
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Staged:
     feature_schema: str
     index_kind: str
     index_recall: float
+
+    def copy_to(self, target: Path) -> None:
+        """Fill `target` with the files."""
+        shutil.copytree(self.path, target, dirs_exist_ok=True)
 
 
 def write(path: Path, material: Material, towers: TwoTower, ranker: Ranker, config: RunConfig, log_offset: int) -> Staged:

@@ -5,25 +5,32 @@ point in time: what is measured is what serves. Weights are from before t0; a vi
 the training.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from serving.releases import LoadedRelease, open_files
+from serving.releases import CATALOGUE, LINEAGE, VIEWERS, LoadedRelease, open_files
 
+from core import config as configs
+from core import release
+from core.errors import BadInput
 from core.policy import Request
 from data import interactions as logs
+from data import versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
 from data.splits import TimeSplit
 from features import offline
 from pipelines.cases import Cases, HeldOut, time_split
-from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage, evaluate, fit_baselines
+from pipelines.evaluate import DEPTH, FittedModels, Model, Towers, TwoStage, evaluate, fit_baselines
 from pipelines.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
+from pipelines.progress import Stages
 from pipelines.reader import OfflineReader
+from pipelines.spaces import Space
 
 PROTOCOL = (
     "global time split: every first click after t0 is a case, one target, full catalogue, seen videos filtered, "
@@ -33,7 +40,7 @@ PROTOCOL = (
 
 def compare(
     dataset: Dataset,
-    release: Path,
+    path: Path,
     catalogue: Catalogue,
     viewers: ViewerTable,
     split: TimeSplit,
@@ -52,8 +59,28 @@ def compare(
         seed=config.seed,
     )
     advance(0.6, "two towers and two stages")
-    fitted |= _release_models(dataset, release, catalogue, viewers, split, held_out)
+    fitted |= _release_models(dataset, path, catalogue, viewers, split, held_out)
     return evaluate(fitted, held_out, PROTOCOL, seed=config.seed)
+
+
+def again(space: Space, stages: Stages) -> Leaderboard:
+    """Measure the live release of a space once more, on the snapshot it was trained from.
+
+    Raises:
+        BadInput: nothing is live.
+    """
+    live = release.resolve(space.releases, "live")
+    if live is None:
+        raise BadInput(f"no release of '{space.name}' is live; run `upnext train` first")
+    with stages("open") as stage:
+        found = release.load(space.releases, live)
+        dataset = versioning.open_snapshot(space.snapshots, found.manifest.snapshot)
+        lineage = json.loads((found.path / LINEAGE).read_text())
+        config, split = configs.from_dict(RunConfig, lineage["run"]), TimeSplit(**lineage["split"])
+        catalogue, viewers = Catalogue.load(found.path / CATALOGUE), ViewerTable.load(found.path / VIEWERS)
+        stage.note = live
+    with stages("evaluate") as stage:
+        return compare(dataset, found.path, catalogue, viewers, split, config, stage.advance)
 
 
 def _release_models(
@@ -68,7 +95,10 @@ def _release_models(
     def encode(_: Cases, chosen: slice) -> NDArray[np.float32]:
         return loaded.encoder.encode(features.viewer_part(np.arange(len(cases))[chosen]))
 
-    models = {"two_tower": Towers(loaded.video_VD, encode), "two_stage": TwoStage(_two_stage(loaded, reader, dataset, split))}
+    models: dict[str, Model] = {
+        "two_tower": Towers(loaded.video_VD, encode),
+        "two_stage": TwoStage(_two_stage(loaded, reader, dataset, split)),
+    }
     return FittedModels(models)
 
 

@@ -44,7 +44,8 @@ def load(
     """
     if source == "world":
         space = spaces.open_space(var_dir, f"world-{config.name}")
-        dataset, warnings = simulate.generate(config.world, advance), ()
+        dataset = simulate.generate(config.world, lambda note, share: advance(share, note))
+        warnings: tuple[str, ...] = ()
         space.world.write_text(json.dumps(configs.to_dict(config.world), indent=1))
     else:
         if path is None:

@@ -1,4 +1,4 @@
-"""Features read from the log, point in time, for the recommender that serves: a `serving.stages.FeatureReader` for evaluation."""
+"""Features read from the log, point in time, for the recommender that serves: the FeatureReader of evaluation."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -18,8 +18,8 @@ from data import validation, versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.splits import global_time_split
 from pipelines import bundle, fit, ingest, provenance, spaces
-from pipelines.evaluate import Leaderboard
-from pipelines.leaderboard import compare
+from pipelines.compare import compare
+from pipelines.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 
@@ -67,11 +67,11 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
         stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"
     with stages("evaluate") as stage:
         leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, advance=stage.advance)
-        stage.note = f"{leaderboard.num_cases:,} test clicks"
+        stage.note = f"{len(leaderboard.held_out):,} test clicks"
     with stages("publish") as stage:
         published = release.publish(
             space.releases,
-            lambda target: shutil.copytree(staged.path, target, dirs_exist_ok=True) and None,
+            staged.copy_to,
             snapshot=snapshot.snapshot_id,
             feature_schema=staged.feature_schema,
             config_fingerprint=configs.fingerprint(config),

@@ -1,29 +1,33 @@
 """Viewers of the world against the running service, over HTTP like anybody else.
 
 They see only what the API answers, and react with the world's true behaviour. Paced by an open loop: a slow answer does not
-slow down the next visitor's arrival, it makes them late.
+slow down the next visitor's arrival, it makes them late. What they do is sent when it happens: a watch when it ends.
 """
 
+import heapq
 import json
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from core import columns as c
 from core import config, rng
-from core.clock import SystemClock
+from core import events as ev
+from core.clock import DAY_MS, Clock, ContinuedClock, SystemClock
 from core.errors import BadInput
 from core.ids import to_ids
 from core.policy import Request, Slate
 from data.world.config import WorldConfig
-from data.world.simulate import World
+from data.world.world import World
 from pipelines.spaces import Space
+
+_TIMEOUT_S = 5.0
 
 
 @dataclass
@@ -35,59 +39,67 @@ class Totals:
     failures: int = 0
 
 
+@dataclass
+class Visitors:
+    """The viewers of one world and what they are still going to do."""
+
+    world: World
+    url: str
+    clock: Clock
+    totals: Totals = field(default_factory=Totals)
+    due: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+    """Heap of (instant, request id, event) not sent yet."""
+
+    def visit(self, viewer_id: int) -> None:
+        """Ask for a home page, decide what to do with it."""
+        self.totals.pages += 1
+        try:
+            answer = _call(f"{self.url}/recommend?viewer_id={viewer_id}&k=10")
+            self._react(viewer_id, answer["request_id"], to_ids([video["video_id"] for video in answer["videos"]]))
+            self._send_due()
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            self.totals.failures += 1
+
+    def _react(self, viewer_id: int, request_id: str, video_ids: np.ndarray) -> None:
+        if not len(video_ids):
+            return
+        request = Request(request_id, viewer_id, self.clock.now())
+        chance = np.ones(len(video_ids))
+        slate = Slate(request_id, video_ids, chance, chance == 0, sources=("",) * len(video_ids))
+        for row in self.world.respond([slate], [request], request.at).to_pylist():
+            self.totals.clicks += row[c.KIND] == ev.CLICK
+            heapq.heappush(self.due, (row[c.RECEIVED_AT], uuid.uuid4().hex, row))
+
+    def _send_due(self) -> None:
+        now, ready = self.clock.now(), []
+        while self.due and self.due[0][0] <= now:
+            _, event_id, row = heapq.heappop(self.due)
+            ready.append(_wire(event_id, row))
+        if ready:
+            _call(f"{self.url}/events", {"events": ready})
+
+
 def visits(space: Space, url: str, *, rate: float, seed: int, seconds: float | None) -> Iterator[Totals]:
     """Visit at `rate` pages per second; yields the running totals after each page."""
     if not space.world.is_file():
         raise BadInput(f"'{space.name}' is a real log, not a world: there are no simulated viewers for it")
     world = World(config.from_dict(WorldConfig, json.loads(space.world.read_text())))
-    random, clock, totals = rng.stream(seed, "visits", time.time_ns()), SystemClock(), Totals()
+    end_at = world.config.start_at + world.config.days * DAY_MS
+    visitors, random = Visitors(world, url, ContinuedClock(end_at, SystemClock())), rng.stream(seed, "visits")
     began = time.monotonic()
     while seconds is None or time.monotonic() - began < seconds:
-        due = began + totals.pages / rate
-        time.sleep(max(0.0, due - time.monotonic()))
-        viewer_id = int(world.viewer_ids[random.integers(len(world.viewer_ids))])
-        try:
-            totals.clicks += _visit(world, url, viewer_id, clock.now())
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            totals.failures += 1
-        totals.pages += 1
-        yield totals
+        time.sleep(max(0.0, began + visitors.totals.pages / rate - time.monotonic()))
+        visitors.visit(int(random.choice(world.viewer_ids)))
+        yield visitors.totals
 
 
-def _visit(world: World, url: str, viewer_id: int, at: int) -> int:
-    answer = _call(f"{url}/recommend?viewer_id={viewer_id}&k=10")
-    ids = to_ids([video["video_id"] for video in answer["videos"]])
-    if not len(ids):
-        return 0
-    request = Request(answer["request_id"], viewer_id, at)
-    slate = Slate(
-        request_id=answer["request_id"],
-        video_ids=ids,
-        propensities=np.ones(len(ids)),
-        exploration=np.zeros(len(ids), dtype=bool),
-        sources=("",) * len(ids),
-    )
-    outcomes = [row for row in world.respond([slate], [request], at).to_pylist() if row[c.KIND] != "impression"]
-    if outcomes:
-        _call(f"{url}/events", {"events": [_wire(row) for row in outcomes]})
-    return sum(row[c.KIND] == "click" for row in outcomes)
-
-
-def _wire(row: dict[str, Any]) -> dict[str, Any]:
-    wire = {
-        "event_id": uuid.uuid4().hex,
-        "kind": row[c.KIND],
-        "viewer_id": str(row[c.VIEWER_ID]),
-        "request_id": row[c.REQUEST_ID],
-    }
-    wire["video_id"] = str(row[c.VIDEO_ID])
-    if row[c.VALUE] is not None:
-        wire["value"] = row[c.VALUE]
-    return wire
+def _wire(event_id: str, row: dict[str, Any]) -> dict[str, Any]:
+    wire = {name: row[name] for name in (c.KIND, c.REQUEST_ID, c.VALUE) if row[name] is not None}
+    return {"event_id": event_id, "viewer_id": str(row[c.VIEWER_ID]), "video_id": str(row[c.VIDEO_ID]), **wire}
 
 
 def _call(url: str, body: dict[str, Any] | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"} if data else {})
-    with urllib.request.urlopen(request, timeout=5) as response:
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
         return json.loads(response.read())

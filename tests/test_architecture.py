@@ -17,7 +17,8 @@ TREES = {path: ast.parse(path.read_text()) for path in [*SOURCES, *TESTS]}
 
 TORCH = {
     "embeddings/tables.py", "retrieval/towers.py", "retrieval/losses.py", "retrieval/batches.py", "retrieval/train.py",
-    "retrieval/export.py", "ranking/model.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
+    "retrieval/export.py",
+    "ranking/model.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
 }  # fmt: skip
 
 
@@ -79,6 +80,7 @@ def test_no_pickle() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
+    """Benchmarks aside: they hand settings to the processes they measure."""
     readers = {
         name(path)
         for path in SOURCES
@@ -86,7 +88,7 @@ def test_the_environment_is_read_in_one_place() -> None:
         if (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb", "putenv"))
         or (isinstance(node, ast.ImportFrom) and node.module == "os" and {a.name for a in node.names} & {"environ", "getenv"})
     }
-    assert readers == {"core/settings.py"}
+    assert {path for path in readers if not path.startswith("benchmarks/")} == {"core/settings.py"}
 
 
 def test_torch_stays_in_the_training_files() -> None:

@@ -59,8 +59,8 @@ def test_sampling_is_reproducible_and_bounded() -> None:
 
 def test_no_target_is_ever_in_its_history() -> None:
     random = rng.stream(1, "cases")
-    log = interactions([(int(v), int(r), int(t)) for v, r, t in random.integers(0, [9, 30, 40], (800, 3))], num_videos=30)
-    for held in (time_split(log, 15, np.zeros(30, dtype=np.int64)), last_out(log)[1]):
+    log = interactions([(int(v), int(r), int(t)) for v, r, t in random.integers(0, [9, 300, 40], (800, 3))], 300)
+    for held in (time_split(log, 15, np.zeros(300, dtype=np.int64)), last_out(log)[1]):
         assert len(held) > 5
         for i in range(len(held)):
             assert not np.isin(held.targets[i], held.cases.histories[i]).any()
@@ -93,7 +93,7 @@ def test_hits_compare_case_by_case() -> None:
 
 def test_last_out_takes_the_last_of_every_viewer_with_two() -> None:
     train, held = last_out(interactions([(1, 0, 1), (1, 1, 2), (2, 3, 1), (3, 4, 1), (3, 5, 2), (3, 4, 3)]))
-    assert as_dict(held) == {(1, 2, 1): [0]}
+    assert as_dict(held) == {(1, 3, 1): [0]}
     assert [train.history(v).tolist() for v in (1, 2, 3)] == [[0], [3], [4, 5]]
 
 

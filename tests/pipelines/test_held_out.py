@@ -4,11 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core import ids, settings
+from core import ids
 from core.errors import BadInput, SchemaMismatch
 from pipelines import held_out
-from pipelines.evaluate import FittedModels, Scored
-from retrieval.baselines import Popularity
+from pipelines.cases import last_out
+from pipelines.evaluate import FittedModels, Scored, measure
+from retrieval.baselines import Markov, Popularity
 
 
 def write(path: Path, **columns: list) -> Path:
@@ -86,20 +87,11 @@ def test_unusable_files(tmp_path: Path, train: Path) -> None:
         held_out.read_log(write(tmp_path / "log.parquet", viewer_id=[], video_id=[]))
 
 
-def data_dir() -> Path:
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    return settings.load().data_dir or beside
-
-
-def test_decayed_markov_on_a_real_log() -> None:
-    """The published floor for this file is HR@10 .2493, NDCG@10 .1447; untuned default settings pass it."""
-    path = data_dir() / "ml-1m" / "interactions.parquet"
+def test_decayed_markov_on_a_real_log(real_data: Path) -> None:
+    """The floor measured untuned on the second-last items of this file is HR@10 .2493, NDCG@10 .1447."""
+    path = real_data / "ml-1m" / "interactions.parquet"
     if not path.is_file():
-        pytest.skip(f"{path} is absent; set UPNEXT_DATA to measure on MovieLens")
-    from pipelines.cases import last_out
-    from pipelines.evaluate import measure
-    from retrieval.baselines import Markov
-
+        pytest.skip(f"{path} is absent; bring MovieLens-1M as a sequence file to measure on it")
     training, test = last_out(held_out.read_log(path).interactions, max_cases=2_000)
     values = measure(Scored(Markov().fit(training)), test)
     assert values["hr@10"].mean() > 0.25

@@ -1,0 +1,93 @@
+"""How much is going on around every video: what trending and fresh candidates are chosen by.
+
+    activity(t)_v = Σ over the windows in which features count such events  (events on v in the window at t) / (days of the window)
+
+With windows of a day, a week and a month, a click counts 1.18 on its first day, 0.18 in its first week, 0.03 in its first month:
+fresh ones decide, and where nothing is fresh, older ones still rank. Two readings of the same formula that agree exactly:
+`LiveActivity` from the counters in process, `LoggedActivity` from a log at any past instant. Knows nothing of viewers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import events as ev
+from core.clock import DAY_MS
+from data.catalogue import Catalogue
+from features.tiles import COUNT, EventArrays, Sum
+from features.video_state import VideoState
+
+Floats = NDArray[np.float32]
+
+
+def windows(sums: tuple[Sum, ...], event: str) -> tuple[Sum, ...]:
+    """The windows in which events of a kind are counted."""
+    return tuple(spec for spec in sums if spec.event == event and spec.quantity == COUNT)
+
+
+def _days(spec: Sum) -> float:
+    return spec.tile_ms * spec.tiles / DAY_MS
+
+
+@dataclass(frozen=True)
+class LiveActivity:
+    """VideoCounts over the counters that the event stream keeps fresh."""
+
+    videos: VideoState
+
+    def clicks(self, at: int) -> Floats:
+        """See VideoCounts."""
+        return self._rate(ev.CLICK, at)
+
+    def impressions(self, at: int) -> Floats:
+        """See VideoCounts."""
+        return self._rate(ev.IMPRESSION, at)
+
+    def _rate(self, event: str, at: int) -> Floats:
+        rate = np.zeros(len(self.videos.counts))
+        for spec in windows(self.videos.sums, event):
+            rate += self._total(spec, at) / _days(spec)
+        return rate.astype(np.float32)
+
+    def _total(self, spec: Sum, at: int) -> NDArray[np.int64]:
+        index = self.videos.sums.index(spec)
+        begin, newest = sum(before.tiles for before in self.videos.sums[:index]), int(self.videos.newest[index])
+        tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
+        inside = tile_of_slot > at // spec.tile_ms - spec.tiles
+        return self.videos.counts[:, begin : begin + spec.tiles][:, inside].sum(axis=1, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class LoggedActivity:
+    """VideoCounts over a log, as they were known at any instant."""
+
+    arrays: EventArrays
+    sums: tuple[Sum, ...]
+    num_videos: int
+
+    @staticmethod
+    def of(events: pl.DataFrame, catalogue: Catalogue, sums: tuple[Sum, ...]) -> "LoggedActivity":
+        """From a log in log order; `sums` are `Definitions.video_sums`."""
+        arrays = EventArrays.of(events, catalogue)
+        return LoggedActivity(arrays.take(np.flatnonzero(arrays.video_row >= 0)), sums, len(catalogue))
+
+    def clicks(self, at: int) -> Floats:
+        """See VideoCounts."""
+        return self._rate(ev.CLICK, at)
+
+    def impressions(self, at: int) -> Floats:
+        """See VideoCounts."""
+        return self._rate(ev.IMPRESSION, at)
+
+    def _rate(self, event: str, at: int) -> Floats:
+        rate = np.zeros(self.num_videos)
+        for spec in windows(self.sums, event):
+            oldest = (at // spec.tile_ms - spec.tiles + 1) * spec.tile_ms
+            since, until = np.searchsorted(self.arrays.received_at, [oldest, at])
+            known = np.arange(since, until)[self.arrays.event_at[since:until] >= oldest]
+            recent = self.arrays.take(known)
+            rows = recent.video_row[recent.positions(event)]
+            rate += np.bincount(rows, minlength=self.num_videos) / _days(spec)
+        return rate.astype(np.float32)
