@@ -114,7 +114,7 @@ class ToyRecommender:
         rows = catalogue.rows([int(row[c.VIDEO_ID]) for row in clicked])
         taste = np.bincount(catalogue.category[rows], minlength=len(catalogue.vocabularies[0])).astype(float)
         if request.surface == UP_NEXT:
-            taste[catalogue.category[catalogue.rows([request.video_id or -1])]] += 1
+            taste[catalogue.category[catalogue.rows([request.video_id or -1])]] += 2
         noise = rng.stream(0, "toy taste", request.viewer_id).random(len(catalogue))
         score = noise + 0.25 * taste[catalogue.category]
         score[rows] = -1
@@ -151,10 +151,10 @@ class ToyRecommender:
             release_id="0123456789abcdef",
             degraded=self.degraded,
             stage_ms={
-                "viewer features": 0.6,
+                "viewer_features": 0.6,
                 "retrieval": 1.9,
                 "filters": 0.2,
-                "video features": 0.9,
+                "video_features": 0.9,
                 "ranking": 2.1,
                 "rerank": 0.5,
             },
@@ -214,9 +214,12 @@ class InstantFollower:
         return True
 
 
-def services(clock: Clock, *, admin_token: str | None = None, make_id: Callable[[], str] = new_id) -> Services:
-    """A complete invented site."""
-    catalogue, viewer_table, log = Catalogue.of(videos(clock.now())), ViewerTable.of(viewers()), MemoryLog()
+def services(
+    clock: Clock, *, admin_token: str | None = None, make_id: Callable[[], str] = new_id, frame: pl.DataFrame | None = None
+) -> Services:
+    """A complete invented site; `frame` replaces its videos."""
+    catalogue = Catalogue.of(videos(clock.now()) if frame is None else frame)
+    viewer_table, log = ViewerTable.of(viewers()), MemoryLog()
     live = Live(
         release_id="0123456789abcdef",
         recommender=ToyRecommender(catalogue, log),

@@ -1,18 +1,26 @@
 """The composition root: builds every object once and hands it over by constructor. Nothing is built at import."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from app import problems
 from app.api import Api
 from app.ingest import Ingest
+from app.live import LiveReleases, builder
 from app.middleware import Guard
 from app.ops import Ops
 from app.pages import Pages
 from app.services import Services
 from app.telemetry import Telemetry
+from core.clock import SystemClock
+from core.event_log import SqliteEventLog
+from core.settings import Settings
+from features import redis_server
+from serving.impressions import ImpressionLogger
+from serving.releases import ReleaseHolder
 
 _ABOUT = (
     "Recommendations for a video site: two-tower retrieval, ranking, exploration, and the feedback loop that keeps them honest."
@@ -38,3 +46,36 @@ def create_app(services: Services) -> FastAPI:
     for part in (Api(services, ingest, telemetry), Ops(services, telemetry), pages):
         app.include_router(part.router())
     return app
+
+
+@contextmanager
+def open_services(settings: Settings, *, releases: Path, events: Path, pointer: str = "live") -> Iterator[Services]:
+    """Everything real: a store server, the event log, and the release that `pointer` names, ready to answer.
+
+    Call from the main thread: a store server started here ends with the thread that started it.
+
+    Args:
+        settings: the process's environment.
+        releases: root of published releases.
+        events: file of the event log.
+        pointer: a pointer's name or a release id.
+
+    Raises:
+        ReleaseRefused: there is nothing to serve, or it failed its checks.
+        StoreUnavailable: no store server could be reached or started.
+    """
+    with redis_server.running(settings) as store_url:
+        log, clock = SqliteEventLog(events), SystemClock()
+        holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.close(), pointer=pointer)
+        live = LiveReleases(holder)
+        impressions = ImpressionLogger(log, clock, appended=live.notify)
+
+        def close() -> None:
+            impressions.close()
+            live.close()
+
+        try:
+            yield Services(live, log, impressions, live, settings, clock, start=impressions.start, close=close)
+        finally:
+            live.close()
+            log.close()

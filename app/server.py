@@ -1,11 +1,44 @@
 """The service as a process: one uvicorn server on uvloop and httptools. A shutdown drains the queues."""
 
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
 import uvicorn
 from fastapi import FastAPI
 
+from app.main import create_app, open_services
 from core.process import require_free_port
+from core.settings import Settings
 
 DRAIN_S = 10
+
+
+def run(settings: Settings, *, releases: Path, events: Path, pointer: str, host: str, port: int) -> None:
+    """Serve a published release until the process is told to stop. Call from the main thread.
+
+    Args:
+        settings: the process's environment.
+        releases: root of published releases.
+        events: file of the event log.
+        pointer: a pointer's name or a release id.
+        host: address to bind.
+        port: port to bind.
+
+    Raises:
+        BadInput: something else listens on that port; said before anything is loaded.
+        ReleaseRefused: there is nothing to serve, or it failed its checks.
+    """
+    require_free_port(host, port)
+    # uvicorn drains and then raises the signal again: as SystemExit it unwinds, and the store server is stopped in order.
+    signal.signal(signal.SIGTERM, _exit)
+    with open_services(settings, releases=releases, events=events, pointer=pointer) as services:
+        serve(create_app(services), host, port)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -15,7 +48,12 @@ def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
         BadInput: something else listens on that port.
     """
     require_free_port(host, port)
-    config = uvicorn.Config(
+    uvicorn.Server(configure(app, host, port)).run()
+
+
+def configure(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    """How uvicorn runs the app."""
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -27,4 +65,3 @@ def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    uvicorn.Server(config).run()

@@ -88,11 +88,14 @@ class OfflineFeatures:
 
     def against(self, rows: NDArray, video_rows: Codes) -> FeatureBatch:
         """The requests at `rows` with other candidates. video_rows: [B, K]"""
-        part = self.viewer_part(rows)
+        return self.assemble(self.viewer_part(rows), video_rows, self._at[rows])
+
+    def assemble(self, part: ViewerPart, video_rows: Codes, at: Ints) -> FeatureBatch:
+        """A viewer part with any candidates. video_rows: [B, K], at: [B]"""
         return FeatureBatch(
             viewer=part,
             video_BK=np.asarray(video_rows, dtype=np.int32),
-            video_dense_BKF=self.video_dense(video_rows, self._at[rows]),
+            video_dense_BKF=self.video_dense(video_rows, at),
             cross_dense_BKF=self._cross.dense(part, video_rows),
             cross_codes_BKC=self._cross.codes(part, video_rows),
         )

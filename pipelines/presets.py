@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from core import config
 from core.errors import ConfigError
-from data.world import config as world
+from data.world import config as worlds
 from pipelines.examples import ListConfig
 from ranking import config as ranking
 from ranking.config import RankerConfig
@@ -39,7 +39,7 @@ class RunConfig:
 
     name: str
     seed: int = 1
-    world: world.WorldConfig = field(default_factory=world.demo)
+    world: worlds.WorldConfig = field(default_factory=worlds.demo)
     split: SplitConfig = field(default_factory=SplitConfig)
     towers: TwoTowerConfig = field(default_factory=TwoTowerConfig)
     continue_epochs: int = 2
@@ -59,17 +59,17 @@ class RunConfig:
 
 def tiny() -> RunConfig:
     """Seconds: tests and a first look."""
-    return RunConfig("tiny", world=world.tiny(), towers=TwoTowerConfig.tiny(), ranker=ranking.tiny())
+    return RunConfig("tiny", world=worlds.tiny(), towers=TwoTowerConfig.tiny(), ranker=ranking.tiny())
 
 
 def demo() -> RunConfig:
     """Minutes on two cores: the demo, and logs up to a few million events."""
-    return RunConfig("demo", world=world.demo(), towers=TwoTowerConfig.demo(), ranker=ranking.demo())
+    return RunConfig("demo", world=worlds.demo(), towers=TwoTowerConfig.demo(), ranker=ranking.demo())
 
 
 def full() -> RunConfig:
     """Hours: a million viewers and a million videos."""
-    return RunConfig("full", world=world.full(), towers=TwoTowerConfig.full(), ranker=ranking.full())
+    return RunConfig("full", world=worlds.full(), towers=TwoTowerConfig.full(), ranker=ranking.full())
 
 
 PRESETS = {"tiny": tiny, "demo": demo, "full": full}

@@ -19,10 +19,11 @@ import numpy as np
 from core import columns as c
 from core import config, rng
 from core import events as ev
-from core.clock import DAY_MS, Clock, ContinuedClock, SystemClock
+from core.clock import Clock, ContinuedClock, SystemClock
 from core.errors import BadInput
 from core.ids import to_ids
 from core.policy import Request, Slate
+from data import versioning
 from data.world.config import WorldConfig
 from data.world.world import World
 from pipelines.spaces import Space
@@ -84,8 +85,10 @@ def visits(space: Space, url: str, *, rate: float, seed: int, seconds: float | N
     if not space.world.is_file():
         raise BadInput(f"'{space.name}' is a real log, not a world: there are no simulated viewers for it")
     world = World(config.from_dict(WorldConfig, json.loads(space.world.read_text())))
-    end_at = world.config.start_at + world.config.days * DAY_MS
-    visitors, random = Visitors(world, url, ContinuedClock(end_at, SystemClock())), rng.stream(seed, "visits")
+    for snapshot in versioning.list_snapshots(space.snapshots)[-1:]:
+        world.remember(versioning.open_snapshot(space.snapshots, snapshot.snapshot_id).events)
+    clock = ContinuedClock(world.config.end_at, SystemClock())
+    visitors, random = Visitors(world, url, clock), rng.stream(seed, "visits")
     began = time.monotonic()
     while seconds is None or time.monotonic() - began < seconds:
         time.sleep(max(0.0, began + visitors.totals.pages / rate - time.monotonic()))

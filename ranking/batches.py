@@ -114,25 +114,26 @@ class Rows:
     def __len__(self) -> int:
         return len(self.at)
 
-    def inputs(self, rows: Indices) -> Inputs:
-        """The slice `rows`, B = len(rows)."""
+    def inputs(self, rows: Indices, columns: Indices | None = None) -> Inputs:
+        """The slice `rows`, B = len(rows), of all K candidates or of the given columns."""
         viewer = self.batch.viewer
+        at = rows if columns is None else np.ix_(rows, columns)
         return Inputs(
             viewer_numbers_BF=self._tensor(viewer.dense_BF[rows]),
             viewer_codes_BC=self._tensor(self.viewer_codes_NC[rows]),
             history_BL=self._tensor(viewer.history_BL[rows]),
-            candidate_numbers_BKF=self._tensor(self.numbers_NKF[rows]),
-            candidate_codes_BKC=self._tensor(self.codes_NKC[rows]),
-            video_BK=self._tensor(self.batch.video_BK[rows]),
+            candidate_numbers_BKF=self._tensor(self.numbers_NKF[at]),
+            candidate_codes_BKC=self._tensor(self.codes_NKC[at]),
+            video_BK=self._tensor(self.batch.video_BK[at]),
         )
 
     def outcomes(self, rows: Indices) -> Outcomes:
         """Labels of column 0."""
         return Outcomes(*self._tensor(self.labels_N4[rows]).unbind(1))
 
-    def mask(self, rows: Indices) -> Tensor:
+    def mask(self, rows: Indices, columns: Indices | None = None) -> Tensor:
         """[B, K]"""
-        return self._tensor(self.mask_NK[rows])
+        return self._tensor(self.mask_NK[rows if columns is None else np.ix_(rows, columns)])
 
     def position(self, rows: Indices) -> tuple[Tensor, Tensor]:
         """Slot and device code, each int64 [B]."""

@@ -76,6 +76,8 @@ class RankerConfig:
     """Impressions per step; lists are spread over the same steps."""
     batch_lists: int = 128
     """Most lists per step."""
+    list_negatives: int = 16
+    """Most negatives per list and step, drawn anew each step from those given: half the time for the same order."""
     max_epochs: int = 3
     """Passes over the training rows, fewer when the held-out loss rises."""
     learning_rate: float = 2e-3

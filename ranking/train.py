@@ -56,6 +56,15 @@ class Parts:
         return iter([part for part in (self.impressions, self.lists) if part])
 
 
+@dataclass(frozen=True)
+class Slice:
+    """Some rows of a part, with all of their columns or some."""
+
+    rows: Rows
+    index: Indices
+    columns: Indices | None
+
+
 def train(
     config: RankerConfig, schema: FeatureSchema, catalogue: Catalogue, data: RankingData, *, on_step: OnStep | None = None
 ) -> Ranker:
@@ -208,32 +217,41 @@ def _fit(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: Ranke
     return seen
 
 
-def _plan(parts: Parts, steps: int, config: RankerConfig, epoch: int) -> Iterator[list[tuple[Rows, Indices]]]:
-    """One epoch: per step, a slice of each part."""
+def _plan(parts: Parts, steps: int, config: RankerConfig, epoch: int) -> Iterator[list[Slice]]:
+    """One epoch: per step, a slice of each part, lists with a sample of their negatives."""
     rng = stream(config.seed, "ranker rows", epoch)
     cut = [np.array_split(rng.permutation(part.train), steps) for part in parts]
     for step in range(steps):
-        yield [(part.rows, rows[step]) for part, rows in zip(parts, cut, strict=True) if len(rows[step])]
+        pairs = [(part.rows, index[step]) for part, index in zip(parts, cut, strict=True)]
+        yield [Slice(rows, index, _columns(rows, config, rng)) for rows, index in pairs if len(index)]
 
 
-def _step(model: RankerModel, slices: list[tuple[Rows, Indices]], heads: tuple[str, ...], config: RankerConfig) -> Tensor:
+def _columns(rows: Rows, config: RankerConfig, rng: np.random.Generator) -> Indices | None:
+    """The clicked column and a sample of the others; None for all."""
+    others = rows.mask_NK.shape[1] - 1
+    if others <= config.list_negatives:
+        return None
+    return np.concatenate([[0], 1 + rng.choice(others, config.list_negatives, replace=False)])
+
+
+def _step(model: RankerModel, slices: list[Slice], heads: tuple[str, ...], config: RankerConfig) -> Tensor:
     """Loss of one step."""
     total = []
-    for rows, index in slices:
-        position, device = rows.position(index)
+    for piece in slices:
+        position, device = piece.rows.position(piece.index)
         hidden = torch.rand(len(position), device=position.device) < config.position_dropout
         bias = model.position(torch.where(hidden, -1, position), device)
-        total.append(_loss(model(rows.inputs(index)), rows, index, heads, bias, config))
+        total.append(_loss(model(piece.rows.inputs(piece.index, piece.columns)), piece, heads, bias, config))
     return torch.stack(total).sum()
 
 
-def _loss(
-    logits_BKH: Tensor, rows: Rows, index: Indices, heads: tuple[str, ...], bias_B: Tensor, config: RankerConfig
-) -> Tensor:
+def _loss(logits_BKH: Tensor, piece: Slice, heads: tuple[str, ...], bias_B: Tensor, config: RankerConfig) -> Tensor:
     """Weighted loss of one slice of impressions or of lists."""
+    rows, index = piece.rows, piece.index
     found = losses.of_outcomes(logits_BKH[:, 0], heads, rows.outcomes(index), None if rows.listed else bias_B)
     if rows.listed and "relevance" in heads:
-        found["relevance"] = losses.listwise(logits_BKH[..., heads.index("relevance")], rows.mask(index))
+        mask = rows.mask(index, piece.columns)
+        found["relevance"] = losses.listwise(logits_BKH[..., heads.index("relevance")], mask)
     return losses.weighted(found, asdict(config.loss_weights))
 
 
@@ -263,7 +281,7 @@ def _held_loss(model: RankerModel, parts: Parts, heads: tuple[str, ...], config:
     for part in parts:
         logits = predict(model, part.rows, part.held)
         bias = model.position(*part.rows.position(part.held))
-        total += float(_loss(logits, part.rows, part.held, heads, bias, config))
+        total += float(_loss(logits, Slice(part.rows, part.held, None), heads, bias, config))
     return total
 
 

@@ -147,7 +147,7 @@ class Ease:
     name: ClassVar[str] = "ease"
     l2: float = 800.0
     max_videos: int = 8_000
-    decay: float = 0.85
+    decay: float = 0.8
 
     def fit(self, interactions: Interactions) -> VideoToVideo:
         """See Baseline."""
@@ -176,7 +176,7 @@ def grids(*, timed: bool = True, ordered: bool = True, max_ease_videos: int = 8_
         found[RecentPopularity.name] = tuple(RecentPopularity(half_life_ms=d * DAY_MS) for d in days)
     if ordered:
         found[Markov.name] = tuple(Markov(window=w, decay=d) for w in (1, 3, 8) for d in (0.5, 0.7, 0.8, 0.9))
-    decays = (1.0, 0.95, 0.85, 0.7) if ordered else (1.0,)
+    decays = (1.0, 0.95, 0.9, 0.8) if ordered else (1.0,)
     penalties = (200.0, 800.0, 3200.0)
     found[Ease.name] = tuple(Ease(l2=l2, max_videos=max_ease_videos, decay=d) for l2 in penalties for d in decays)
     return found

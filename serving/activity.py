@@ -1,10 +1,10 @@
 """How much is going on around every video: what trending and fresh candidates are chosen by.
 
-    activity(t)_v = Σ over the windows in which features count such events  (events on v in the window at t) / (days of the window)
+    activity(t)_v = Σ over the windows in which features count such events  (events on v in the window at t) / (its days)
 
-With windows of a day, a week and a month, a click counts 1.18 on its first day, 0.18 in its first week, 0.03 in its first month:
-fresh ones decide, and where nothing is fresh, older ones still rank. Two readings of the same formula that agree exactly:
-`LiveActivity` from the counters in process, `LoggedActivity` from a log at any past instant. Knows nothing of viewers.
+With windows of a day, a week and a month, a click counts 1.18 on its first day, 0.18 in its first week, 0.03 in its first
+month: fresh ones decide, and where nothing is fresh, older ones still rank. Two readings of the same formula that agree
+exactly: `LiveActivity` from the counters in process, `LoggedActivity` from a log at any past instant.
 """
 
 from dataclasses import dataclass

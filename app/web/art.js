@@ -2,7 +2,7 @@
 
 import { svg } from "./dom.js";
 import { chance, hash } from "./random.js";
-import { MOTIFS, named } from "./motifs.js";
+import { FACES, MOTIFS, UPRIGHT, host, named } from "./motifs.js";
 
 const [WIDTH, HEIGHT] = [320, 180];
 let serial = 0;
@@ -23,15 +23,22 @@ export function colour(category) {
 }
 
 function palette({ hue, turn }, random) {
-  const [first, second] = [hue + (random() - 0.5) * 22, hue + turn + (random() - 0.5) * 26];
+  const [first, second] = [hue + (random() - 0.5) * 44, hue + turn + (random() - 0.5) * 40];
   return {
     dark: hsl(first, 62, 14), deep: hsl(first, 64, 26), base: hsl(first, 68, 44), light: hsl(second, 80, 66),
     pale: hsl(second, 85, 88), pop: hsl(hue + 170, 84, 62), shade: (share) => hsl(first + (second - first) * share, 66, 18 + 40 * share),
   };
 }
 
+// Mirrored or not, a little closer or not: the same subject seldom looks the same twice.
+function framed(nodes, random, may) {
+  const [mirrored, closer] = [may && random() < 0.5, 1 + random() * 0.35];
+  const [x, y] = [WIDTH * (0.35 + 0.3 * random()), HEIGHT * (0.45 + 0.2 * random())];
+  return svg("g", { transform: `${mirrored ? `translate(${WIDTH} 0) scale(-1 1) ` : ""}translate(${x} ${y}) scale(${closer.toFixed(3)}) translate(${-x} ${-y})` }, nodes);
+}
+
 // The scene alone, without a title.
-export function picture(category, seed) {
+export function picture(category, seed, { presented = false } = {}) {
   const random = chance(`${category} ${seed}`);
   const look = style(category);
   const colours = palette(look, random);
@@ -43,18 +50,20 @@ export function picture(category, seed) {
   return svg("svg", { class: "art", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "xMidYMid slice", "aria-hidden": "true", focusable: "false" },
     svg("defs", {}, sky, vignette),
     svg("rect", { width: WIDTH, height: HEIGHT, fill: `url(#${id})` }),
-    svg("g", { class: "art-motif" }, MOTIFS[look.motif](random, colours)),
+    svg("g", { class: "art-motif" }, framed(MOTIFS[look.motif](random, colours), random, !UPRIGHT.has(look.motif))),
+    presented && !FACES.has(look.motif) ? svg("g", { class: "art-host" }, host(chance(`${seed} host`), colours)) : null,
     svg("rect", { width: WIDTH, height: HEIGHT, fill: `url(#${id}-v)` }));
 }
 
 export function thumbnail(video) {
-  const drawing = picture(video.category, video.video_id);
   const random = chance(`${video.video_id} words`);
-  if (random() < 0.72) drawing.append(headline(video, random));
+  const presented = random() < 0.3;
+  const drawing = picture(video.category, video.video_id, { presented });
+  if (presented || random() < 0.66) drawing.append(headline(video, random));
   return drawing;
 }
 
-const SMALL_WORDS = new Set("a an the of to in on for and or by with that this how what why is are was your you my i it its from at as be do not no".split(" "));
+const SMALL_WORDS = new Set("a an the of to in on for and or by with that this how what why is are was your you my i it its from at as be do not no part".split(" "));
 
 // Two or three strong words of the title, set large as video makers do.
 function headline(video, random) {
@@ -66,9 +75,9 @@ function headline(video, random) {
     else if (lines.length < 2) lines.push(word);
   }
   const longest = Math.max(...lines.map((line) => line.length), 1);
-  const size = Math.min(42, 205 / (longest * 0.62));
-  const low = random() < 0.7;
-  const top = low ? 164 - (lines.length - 1) * size * 0.98 : 18 + size * 0.74;
+  const size = Math.min(42, 185 / (longest * 0.66));
+  // Never where the length of the video is written.
+  const top = random() < 0.4 ? 140 - (lines.length - 1) * size * 0.98 : 20 + size * 0.74;
   return svg("g", { class: "art-words", transform: `rotate(${((random() - 0.5) * 4).toFixed(1)} 20 ${top})` },
     lines.map((line, index) => svg("text", {
       x: 16, y: top + index * size * 0.98, fill: index === lines.length - 1 && lines.length > 1 ? "#ffe14d" : "#fff", stroke: "rgb(0 0 0 / .62)", "stroke-width": size * 0.14,
@@ -77,7 +86,7 @@ function headline(video, random) {
 }
 
 export function avatar(name, seed) {
-  const hue = hash(String(seed)) % 360;
+  const hue = chance(`${seed} hue`)() * 360;
   const id = `avatar-${++serial}`;
   const initials = name.replace(/[^\p{L}\p{N} ]/gu, "").split(/\s+/).filter(Boolean).map((word) => (/^\d+$/.test(word) ? word.slice(-2) : word[0])).slice(0, 2).join("");
   return svg("svg", { viewBox: "0 0 40 40", "aria-hidden": "true", focusable: "false", class: "avatar-art" },

@@ -43,10 +43,22 @@ function board(random, c) {
     const at = (side, edge) => `${(160 + (column + side - 6) * 46 * edge.spread).toFixed(1)} ${edge.y.toFixed(1)}`;
     return (row + column) % 2 ? path(`M${at(0, far)}L${at(1, far)}L${at(1, near)}L${at(0, near)}Z`, c.pale, { opacity: 0.8 }) : null;
   })).filter(Boolean);
-  const x = 205 + random() * 70;
-  const body = "q-5 -26 -13 -44h-9c-6 0 -6 -9 0 -9h7a20 20 0 1 1 30 0h7c6 0 6 9 0 9h-9q-8 18 -13 44";
-  const piece = (px, py, fill, scale) => svg("g", { transform: `translate(${px} ${py}) scale(${scale})` }, oval(0, 4, 30, 7, "#000", { opacity: 0.35 }), path(`M-28 4q0 -13 14 -15h28q14 2 14 15Z`, fill), path(`M-6 -9${body}Z`, fill, { transform: "translate(6 0)" }));
+  const x = 196 + random() * 36;
+  const piece = (px, py, fill, scale) => svg("g", { transform: `translate(${px} ${py}) scale(${scale})` },
+    oval(0, 6, 34, 7, "#000", { opacity: 0.35 }), path("M-28 6q-2 -14 12 -18h32q14 4 12 18Z", fill), path("M-17 -11q11 -16 9 -42h16q-2 26 9 42Z", fill), rect(-17, -58, 34, 7, fill, { rx: 3.5 }), circle(0, -72, 17, fill), oval(-6, -78, 5, 4, "#fff", { opacity: 0.35 }));
   return [rect(0, 92, 320, 88, c.dark), ...rows, piece(x, 158, c.pale, 1.35), piece(x - 105 - random() * 30, 128, c.dark, 0.8), piece(x + 50, 124, c.pop, 0.62)];
+}
+
+// Somebody who presents: half of all thumbnails on any video site.
+export function host(random, c) {
+  const [skin, hair, cloth] = [pick(random, ["#f3c9a5", "#d99a6c", "#a86a42", "#6f4128", "#f6d9bd"]), pick(random, ["#241c1a", "#5a3720", "#c98f3d", "#8c2f1b", "#e6e0da", "#2b2f52"]), pick(random, [c.pop, c.dark, c.light, "#f4f1ea"])];
+  const [x, long, glasses, beard] = [248, random() < 0.4, random() < 0.3, random() < 0.25];
+  const mouth = pick(random, [`M${x - 11} 113q11 12 22 0`, `M${x - 8} 113q8 17 16 0Z`, `M${x - 9} 116h18`]);
+  const outline = { stroke: "#fff", "stroke-width": 5, "stroke-linejoin": "round", "paint-order": "stroke" };
+  return [path(`M${x - 70} 190q4 -48 46 -52h48q42 4 46 52Z`, cloth, outline), long ? path(`M${x - 42} 150q-8 -108 42 -108t42 108Z`, hair, outline) : path(`M${x - 38} 96q-6 -56 38 -56t38 56Z`, hair, outline),
+    rect(x - 13, 118, 26, 30, skin, { rx: 11 }), path(`M${x - 31} 84q0 -30 31 -30t31 30q0 50 -31 50t-31 -50Z`, skin), beard && !long ? path(`M${x - 31} 92q4 12 14 12q17 -8 34 0q10 0 14 -12q2 46 -31 46t-31 -46Z`, hair) : null,
+    path(`M${x - 35} 88q0 -44 35 -44t35 44q-8 -22 -22 -26q-22 8 -38 2q-8 8 -10 24Z`, hair), ...[-12, 12].map((dx) => oval(x + dx, 93, 3.4, 4.4, "#201a18")), ...[-12, 12].map((dx) => line(`M${x + dx - 6} ${82 - random() * 4}q6 -4 12 0`, hair, 3)), line(mouth, "#8c2f2f", 3.2),
+    glasses ? line(`M${x - 23} 93a11 11 0 1 0 22 0a11 11 0 1 0 -22 0M${x + 1} 93a11 11 0 1 0 22 0a11 11 0 1 0 -22 0`, "#17151a", 2.6) : null].filter(Boolean);
 }
 
 function dish(random, c) {
@@ -210,7 +222,7 @@ function hoop(random, c) {
 }
 
 function glyphs(random, c) {
-  const letters = ["あ", "Ñ", "ß", "文", "é", "Ж", "字", "ø", "λ", "अ", "ç", "語"];
+  const letters = ["Ñ", "ß", "é", "Ж", "ø", "λ", "ç", "Ω", "¿", "Я", "å", "ψ"];
   const bubble = (x, y, fill, text, size) => [rect(x, y, size * 1.9, size * 1.45, fill, { rx: 16 }), path(`M${x + 20} ${y + size * 1.4}l-4 20l24 -20Z`, fill), svg("text", { x: x + size * 0.95, y: y + size * 0.76, "font-size": size, "text-anchor": "middle", "dominant-baseline": "central", fill: c.dark, class: "art-glyph" }, text)];
   return [...range(16).map(() => svg("text", { x: random() * 320, y: 20 + random() * 160, "font-size": 12 + random() * 22, fill: c.pale, opacity: 0.22, class: "art-glyph" }, pick(random, letters))), ...bubble(176, 18, c.pale, pick(random, letters), 58), ...bubble(104, 96, c.pop, pick(random, letters), 36)];
 }
@@ -231,7 +243,7 @@ function sail(random, c) {
 
 function hearts(random, c) {
   return range(15).map(() => {
-    const [x, y, s] = [random() * 320, random() * 180, 0.4 + random() * 2.2];
+    const [x, y, s] = [random() * 320, random() * 180, 0.8 + random() * 2.6];
     return path("M0 8C-16 -6 -9 -17 0 -9C9 -17 16 -6 0 8Z", pick(random, [c.pale, c.pop, c.light]), { opacity: 0.45 + random() * 0.5, transform: `translate(${x} ${y}) scale(${s}) rotate(${(random() - 0.5) * 30})` });
   });
 }
@@ -244,6 +256,10 @@ function city(random, c) {
   });
   return [...stars(random, c, 20), circle(240 + random() * 40, 44, 22, c.pale, { opacity: 0.9 }), ...towers];
 }
+
+// Motifs with writing or a direction are never mirrored; motifs with a face of their own need no presenter.
+export const UPRIGHT = new Set(["glyphs", "code", "beams"]);
+export const FACES = new Set(["cat", "burst"]);
 
 export const MOTIFS = {
   landscape, space, board, dish, strings, bars, leaves, code, columns, petals, pulse, planks, pixels, beams, atoms, cat, road, strokes,

@@ -5,7 +5,8 @@ import { avatar } from "./art.js";
 import { beacon, eventOf, get, send } from "./api.js";
 import { changeLine, difference } from "./changes.js";
 import { fillList, watchUrl } from "./cards.js";
-import { openWhy } from "./why.js";
+import { bars, openWhy } from "./why.js";
+import { waterfall } from "./waterfall.js";
 import { Player } from "./player.js";
 import * as memory from "./memory.js";
 
@@ -38,6 +39,14 @@ async function upNext() {
   next = found.videos.length ? { video: found.videos[0], slate: found } : null;
   $("notices").replaceChildren(...found.reasons.map((reason) => notice(reason)));
   fillList($("next"), found.videos, found, { row: true });
+  const expected = placed && bars(placed.explain.scores, slate);
+  $("facts").replaceChildren(
+    ...(expected ? [panel("What the ranker expected of you and this video", expected)] : []),
+    panel("How long the rail took", waterfall(Object.entries(found.stage_ms).map(([name, ms]) => ({ name, p50: ms })))));
+}
+
+function panel(title, body) {
+  return el("section", { class: "panel" }, el("h2", {}, title), body);
 }
 
 // Asks for the home page without showing it, so no impression is logged.

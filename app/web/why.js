@@ -15,7 +15,7 @@ const HEADS = {
   click: ["Chance of a click", percent], watch: ["Expected watching", (value) => duration(Math.max(value, 0))],
   like: ["Chance of a like", percent], dislike: ["Chance of a dislike", percent],
   relevance: ["Relevance among candidates", figure], affinity: ["Affinity of viewer and video", figure],
-  utility: ["What the page orders by", figure],
+  utility: ["Score on the page", figure],
 };
 
 export function openWhy(video, slate) {
@@ -56,7 +56,7 @@ function facts(pairs) {
 }
 
 // Each bar is relative to the best video of the same page: heads have different units.
-function bars(scores, slate) {
+export function bars(scores, slate) {
   const heads = Object.entries(scores).filter(([, value]) => value !== null);
   if (!heads.length) return null;
   const order = Object.keys(HEADS);

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import ids
@@ -20,6 +20,7 @@ def test_a_hash_never_changes() -> None:
     assert ids.to_id("video-1") == 8_100_867_349_861_042_292
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=12), unique=True, max_size=50))
 def test_distinct_tokens_get_distinct_ids(tokens: list[str]) -> None:
     found = ids.to_ids(tokens)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -64,6 +64,7 @@ def test_gini() -> None:
     assert metrics.gini([0, 0]) == 0.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 30))
 def test_ranking_metrics_stay_in_range_and_a_perfect_list_scores_one(row: list[bool], k: int) -> None:
     found, relevant = hits(row), max(1, sum(row))

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.ragged import Ragged
@@ -7,6 +7,7 @@ from core.ragged import Ragged
 LISTS = st.lists(st.lists(st.integers(0, 99), max_size=6), max_size=8)
 
 
+@settings(deadline=None)
 @given(LISTS)
 def test_lists_come_back(lists: list[list[int]]) -> None:
     ragged = Ragged.of(lists)
@@ -16,6 +17,7 @@ def test_lists_come_back(lists: list[list[int]]) -> None:
     assert ragged.ages.tolist() == [len(values) - 1 - j for values in lists for j in range(len(values))]
 
 
+@settings(deadline=None)
 @given(LISTS, st.randoms(use_true_random=False))
 def test_take_equals_picking_lists(lists: list[list[int]], random) -> None:
     rows = [random.randrange(len(lists)) for _ in range(5)] if lists else []

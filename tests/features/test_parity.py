@@ -100,9 +100,7 @@ def test_batches_equal_single_requests():
     end = int(events[c.RECEIVED_AT].max()) + 1
     store = MemoryStore()
     store.load(viewer_states(events, CATALOGUE, DEFINITIONS, end))
-    online = OnlineFeatures(
-        DEFINITIONS, CATALOGUE, VIEWERS, store, VideoState.from_events(events, CATALOGUE, DEFINITIONS, end)
-    )
+    online = OnlineFeatures(DEFINITIONS, CATALOGUE, VIEWERS, store, VideoState.from_events(events, CATALOGUE, DEFINITIONS, end))
     viewer_ids, at = np.array([1, 2, 3, 5]), end + np.array([0, 10_000, 90_000_000, 0])
     video_BK = np.tile(np.arange(12, dtype=np.int32), (4, 3))
     whole = online.assemble(online.viewer_part(viewer_ids, at), video_BK, at)
@@ -123,7 +121,9 @@ def test_the_future_does_not_matter(events, future, requests):
     at, viewer_ids = np.array([r[0] for r in requests]), np.array([r[1] for r in requests])
     video_rows = np.arange(len(at), dtype=np.int32)
     for row in range(len(at)):
-        later = future.filter(pl.col(c.RECEIVED_AT) >= at[row]).with_columns("f" + pl.col(c.EVENT_ID))
+        later = future.filter(pl.col(c.RECEIVED_AT) >= at[row]).with_columns(
+            (pl.lit("f") + pl.col(c.EVENT_ID)).alias(c.EVENT_ID)
+        )
         past = events.filter(pl.col(c.RECEIVED_AT) < at[row])
         ask = {"viewer_ids": viewer_ids[[row]], "at": at[[row]], "video_rows": video_rows[[row]], "with_seen": True}
         before = offline.build(past, CATALOGUE, VIEWERS, **ask)

@@ -1,0 +1,195 @@
+"""Nearest videos to a viewer vector: build, measure, search, save. The only file that knows FAISS.
+
+Exact search up to `IndexConfig.exact_below` vectors; above that a graph (HNSW, Malkov & Yashunin 2018); inverted lists with
+product quantisation and exact re-ranking (IVF-PQ + RFlat) on request. Scores are inner products, which on the unit vectors
+demanded here order videos exactly as the towers do. An approximate index is searched harder and harder until it finds
+`min_recall` of the exact `recall_at` nearest of held-out queries; one that never does is refused.
+Knows rows only, never ids: row i is the i-th vector it was given.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from core import rng
+from core.errors import BadInput, IndexRefused, ReleaseRefused
+from retrieval.config import IndexConfig
+
+EXACT, HNSW, IVFPQ = "exact", "hnsw", "ivfpq"
+_IVFPQ_REFINE = 8
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class VectorIndex:
+    """A searchable set of vectors. Safe for many threads: settings travel with each search."""
+
+    index: Any
+    kind: str
+    dim: int
+    num: int
+    effort: int
+    """efSearch of hnsw, lists probed by ivfpq, 0 for exact."""
+    recall: float
+    """Measured at build: share of the exact `recall_at` nearest that were found."""
+    recall_at: int
+
+    def __len__(self) -> int:
+        return self.num
+
+    def search(self, queries_BD: Floats, k: int) -> tuple[Floats, Rows]:
+        """The k nearest, best first: inner products and rows, both [B, k].
+
+        Where fewer than k are found (k above the number of vectors) rows are −1 and scores −inf.
+
+        Raises:
+            BadInput: queries of another length than the vectors, or k < 1.
+        """
+        if queries_BD.ndim != 2 or queries_BD.shape[1] != self.dim:
+            raise BadInput(f"queries of shape {queries_BD.shape} do not fit an index over vectors of {self.dim} numbers")
+        if k < 1:
+            raise BadInput(f"cannot search for the {k} nearest; k must be at least 1")
+        scores = np.full((len(queries_BD), k), -np.inf, dtype=np.float32)
+        rows = np.full((len(queries_BD), k), -1, dtype=np.int32)
+        reach = min(k, self.num)
+        if reach and len(queries_BD):
+            # OpenMP keeps this per thread: a request must not wake a team for one query
+            faiss.omp_set_num_threads(1 if len(queries_BD) == 1 else os.cpu_count() or 1)
+            queries = np.ascontiguousarray(queries_BD, dtype=np.float32)
+            found_scores, found = self.index.search(queries, reach, params=self._parameters(reach))
+            scores[:, :reach] = np.where(found >= 0, found_scores, -np.inf)
+            rows[:, :reach] = found
+        return scores, rows
+
+    def save(self, path: Path) -> None:
+        """Write `path` and, beside it, `<stem>.json` with what the index was measured to be."""
+        faiss.write_index(self.index, str(path))
+        names = ("kind", "dim", "num", "effort", "recall", "recall_at")
+        _facts_path(path).write_text(json.dumps({name: getattr(self, name) for name in names}, indent=1))
+
+    def _parameters(self, k: int) -> Any:
+        if self.kind == HNSW:
+            return faiss.SearchParametersHNSW(efSearch=max(self.effort, k))
+        if self.kind == IVFPQ:
+            lists = faiss.SearchParametersIVF(nprobe=self.effort)
+            return faiss.IndexRefineSearchParameters(k_factor=float(_IVFPQ_REFINE), base_index_params=lists)
+        return None
+
+
+def build(vectors: Floats, config: IndexConfig, queries: Floats | None = None) -> VectorIndex:
+    """Index unit vectors and measure it.
+
+    Args:
+        vectors: [V, D] of unit norm.
+        config: which index, and the recall it must reach.
+        queries: [Q, D] held-out queries to measure with, best the vectors of real viewers; None draws
+            directions between random videos, which are not themselves in the index.
+
+    Raises:
+        BadInput: vectors are not a matrix of finite unit vectors.
+        IndexRefused: recall stays below `config.min_recall` at `config.max_effort`.
+    """
+    vectors = _checked(vectors)
+    kind = config.kind if config.kind != "auto" else (EXACT if len(vectors) < config.exact_below else HNSW)
+    if kind == EXACT or not len(vectors):
+        exact = faiss.IndexFlatIP(vectors.shape[1])
+        exact.add(vectors)
+        return VectorIndex(exact, EXACT, vectors.shape[1], len(vectors), 0, 1.0, config.recall_at)
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    raw = _hnsw(vectors, config) if kind == HNSW else _ivfpq(vectors, config)
+    queries = _held_out(vectors, config) if queries is None else queries[: config.recall_queries]
+    return _tuned(raw, kind, vectors, queries, config)
+
+
+def load(path: Path) -> VectorIndex:
+    """The inverse of `VectorIndex.save`.
+
+    Raises:
+        ReleaseRefused: a file is missing, unreadable, or the two do not belong together.
+    """
+    try:
+        facts = json.loads(_facts_path(path).read_text())
+        loaded = VectorIndex(index=faiss.read_index(str(path)), **facts)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise ReleaseRefused(f"the index at {path} cannot be opened: {error}") from error
+    if (loaded.index.d, loaded.index.ntotal) != (loaded.dim, loaded.num):
+        raise ReleaseRefused(f"the index at {path} holds other vectors than {_facts_path(path).name} says")
+    return loaded
+
+
+def measured_recall(index: VectorIndex, vectors: Floats, queries: Floats, k: int) -> float:
+    """Share of the exact k nearest among the k that `index` returns, averaged over queries."""
+    k = min(k, len(vectors))
+    exact = faiss.IndexFlatIP(vectors.shape[1])
+    exact.add(vectors)
+    _, wanted = exact.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+    _, found = index.search(queries, k)
+    return float(np.mean([len(np.intersect1d(w, f)) / k for w, f in zip(wanted, found, strict=True)]))
+
+
+def to_gpu(index: VectorIndex) -> VectorIndex:
+    """The same exact or ivfpq index on the first GPU, where this FAISS has one (not run here); otherwise unchanged."""
+    if index.kind == HNSW or not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+        return index
+    moved = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index.index)
+    return VectorIndex(moved, index.kind, index.dim, index.num, index.effort, index.recall, index.recall_at)
+
+
+def _checked(vectors: Floats) -> Floats:
+    if vectors.ndim != 2 or not vectors.shape[1]:
+        raise BadInput(f"an index needs a matrix of vectors, got shape {vectors.shape}")
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    norms = np.linalg.norm(vectors, axis=1)
+    if len(vectors) and not np.all(np.abs(norms - 1.0) < 1e-3):
+        worst = int(np.argmax(np.abs(np.nan_to_num(norms, nan=np.inf) - 1.0)))
+        raise BadInput(f"an index needs unit vectors; row {worst} has norm {norms[worst]:.4g}: normalise them first")
+    return vectors
+
+
+def _hnsw(vectors: Floats, config: IndexConfig) -> Any:
+    index = faiss.IndexHNSWFlat(vectors.shape[1], config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = config.hnsw_build_depth
+    index.add(vectors)
+    return index
+
+
+def _ivfpq(vectors: Floats, config: IndexConfig) -> Any:
+    lists = config.ivf_lists or max(1, int(4 * len(vectors) ** 0.5))
+    index = faiss.index_factory(vectors.shape[1], f"IVF{lists},PQ{config.pq_bytes},RFlat", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)
+    return index
+
+
+def _tuned(raw: Any, kind: str, vectors: Floats, queries: Floats, config: IndexConfig) -> VectorIndex:
+    effort = config.effort
+    while True:
+        index = VectorIndex(raw, kind, vectors.shape[1], len(vectors), effort, 0.0, config.recall_at)
+        recall = measured_recall(index, vectors, queries, config.recall_at)
+        if recall >= config.min_recall:
+            return VectorIndex(raw, kind, vectors.shape[1], len(vectors), effort, recall, config.recall_at)
+        if effort * 2 > config.max_effort:
+            raise IndexRefused(
+                f"{kind} finds {recall:.3f} of the exact {config.recall_at} nearest at effort {effort}, "
+                f"below {config.min_recall}: raise max_effort or hnsw_links, or use kind=exact"
+            )
+        effort *= 2
+
+
+def _held_out(vectors: Floats, config: IndexConfig) -> Floats:
+    """Directions between three random videos each, as a viewer with mixed taste is."""
+    chosen = rng.stream(config.seed, "index recall").integers(0, len(vectors), size=(config.recall_queries, 3))
+    mixed = vectors[chosen].sum(axis=1)
+    return (mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def _facts_path(path: Path) -> Path:
+    return path.with_suffix(".json")

@@ -1,0 +1,86 @@
+"""One release in service: its recommender, the online state that this reads, and the way fresh events reach that state.
+
+Made once per release and process. The state starts from the release (the store is filled with its viewers) and continues with
+the event log after `loaded.log_offset`, where `LiveRelease.consumer` starts.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from core.errors import ReleaseRefused
+from core.event_log import EventLog
+from core.policy import Request
+from features.online import OnlineFeatures
+from features.store import OnlineStore
+from serving.activity import LiveActivity
+from serving.config import ServingConfig
+from serving.consumer import Consumer, MemoryOffset, Offset
+from serving.recommender import Recommender
+from serving.releases import LoadedRelease
+from serving.suppressed import Suppressed
+
+
+@dataclass(frozen=True)
+class LiveRelease:
+    """What answers requests, and what feeds it."""
+
+    loaded: LoadedRelease
+    recommender: Recommender
+    features: OnlineFeatures
+    suppressed: Suppressed
+    writes_store: bool = True
+    """Whether this process applies events to the store; of several that share one, exactly one does."""
+
+    def apply(self, events: pa.Table) -> None:
+        """Take in events in log order. Raises StoreUnavailable; apply the same events again then."""
+        self.suppressed.apply(events)
+        self.features.apply(events, to_store=self.writes_store)
+
+    def consumer(self, log: EventLog, offset: Offset | None = None) -> Consumer:
+        """A consumer that continues where the release's states end, or at `offset` for a store that is further."""
+        return Consumer(log, self.apply, offset or MemoryOffset(self.loaded.log_offset), poll_s=self.loaded.config.poll_s)
+
+
+def go_live(
+    loaded: LoadedRelease,
+    store: OnlineStore,
+    *,
+    fill_store: bool = True,
+    writes_store: bool = True,
+    config: ServingConfig | None = None,
+    arm: str = "control",
+) -> LiveRelease:
+    """Put a release into service.
+
+    Args:
+        loaded: its parts; its video state is fed from now on.
+        store: viewers' states.
+        fill_store: load the release's viewer states into the store; False where another process did.
+        writes_store: see LiveRelease.
+        config: instead of the release's own.
+        arm: of an experiment.
+
+    Raises:
+        StoreUnavailable: the store could not be filled.
+        ReleaseRefused: a trial request found a part that does not work.
+    """
+    if fill_store:
+        store.load(loaded.viewer_states())
+    features = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, store, loaded.video_state)
+    suppressed = Suppressed(loaded.catalogue)
+    activity = LiveActivity(loaded.video_state)
+    recommender = loaded.recommender(features, videos=activity, config=config, suppressed=suppressed, arm=arm)
+    _try(recommender, loaded)
+    return LiveRelease(loaded, recommender, features, suppressed, writes_store)
+
+
+def _try(recommender: Recommender, loaded: LoadedRelease) -> None:
+    """One page: it warms every part up, and a part that fails shows here, not to a viewer."""
+    if not len(loaded.catalogue):
+        raise ReleaseRefused("the release has no videos; check the log it was trained from")
+    viewers = [int(viewer) for viewer in loaded.viewers.viewer_ids[:1]] or [0]
+    for slate in recommender.recommend([Request("trial", viewer, loaded.end_at + 1, k=10) for viewer in viewers]):
+        broken = [reason for reason in slate.degraded if "right now" in reason or "no valid score" in reason]
+        if broken:
+            raise ReleaseRefused(f"the release does not work: {'; '.join(broken)}")

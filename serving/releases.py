@@ -1,0 +1,304 @@
+"""A release directory → everything serving needs, checked; and the one reference to what is live.
+
+`open_files` refuses a release whose parts do not belong together (rows, widths, feature schema, values that are not finite),
+with the reason in plain words, before any request sees it; `load_release` adds the manifest's hashes. `ReleaseHolder` swaps
+the live release as one reference: a request that began with one release ends with it. Knows nothing of training or HTTP.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import polars as pl
+
+from core import config as configs
+from core import release
+from core.errors import ReleaseRefused, UpnextError
+from data.catalogue import Catalogue, ViewerTable
+from features.definitions import Definitions, default_definitions, schema_hash
+from features.schema import FeatureSchema, Floats
+from features.states import FILE as VIEWER_STATES
+from features.states import ViewerStates
+from features.video_state import FILE as VIDEO_STATE
+from features.video_state import VideoState
+from ranking.scorer import Scorer
+from retrieval import index as indexes
+from retrieval.cowatch import CoWatch
+from retrieval.encoder import VECTORS, ViewerEncoder
+from retrieval.index import VectorIndex
+from retrieval.sources import CoWatchSource, FreshSource, TrendingSource, TwoTowerSource, VideoCounts
+from serving import filters
+from serving.activity import LiveActivity, LoggedActivity
+from serving.config import ServingConfig
+from serving.recommender import Parts, Recommender
+from serving.search import TitleSearch
+from serving.stages import FeatureReader
+from serving.suppressed import Suppressed
+
+CATALOGUE, VIEWERS, INDEX = "catalogue.parquet", "viewers.parquet", "index.faiss"
+SCHEMA, LINEAGE = "feature_schema.json", "lineage.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LoadedRelease:
+    """The parts of one release, in memory. V videos, D vector size."""
+
+    path: Path
+    catalogue: Catalogue
+    viewers: ViewerTable
+    definitions: Definitions
+    schema: FeatureSchema
+    encoder: ViewerEncoder
+    index: VectorIndex
+    video_VD: Floats
+    """Unit vectors, catalogue order."""
+    scorer: Scorer
+    cowatch: CoWatch
+    video_state: VideoState
+    """Videos' counters at the log's end. Mutable: belongs to whoever feeds it."""
+    search: TitleSearch
+    config: ServingConfig
+    end_at: int
+    """Instant of the last event that the states contain."""
+    log_offset: int
+    """Offset of the live event log that the states reach; feeding continues after it."""
+    release_id: str = ""
+    manifest: release.Manifest | None = None
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+    def viewer_states(self) -> ViewerStates:
+        """Viewers' features at the log's end, read from disk now: for the bulk load of a store."""
+        return ViewerStates.load(self.path / VIEWER_STATES)
+
+    def video_state_at(self, events: pl.DataFrame, at: int) -> LiveActivity:
+        """Activity counted strictly before `at` and never after, whatever the instant of a request."""
+        return LiveActivity(VideoState.from_events(events, self.catalogue, self.definitions, at))
+
+    def activity(self, events: pl.DataFrame) -> LoggedActivity:
+        """Activity as it was known at the instant of each request."""
+        return LoggedActivity.of(events, self.catalogue, self.definitions.video_sums)
+
+    def recommender(
+        self,
+        features: FeatureReader,
+        *,
+        videos: VideoCounts,
+        config: ServingConfig | None = None,
+        suppressed: Suppressed | None = None,
+        arm: str = "control",
+    ) -> Recommender:
+        """The production policy over this release.
+
+        Args:
+            features: where features come from: the online store in service, the log in evaluation.
+            videos: recent activity, for trending and fresh candidates.
+            config: instead of the release's own.
+            suppressed: what may not be shown; nothing is suppressed without it.
+            arm: of an experiment, goes onto every slate.
+        """
+        config, catalogue = config or self.config, self.catalogue
+        suppressed, uploaded_at = suppressed or Suppressed(catalogue), catalogue.uploaded_at
+        refresh_ms = max(int(config.refresh_s * 1000), 1)
+        return Recommender(
+            Parts(
+                catalogue=catalogue,
+                features=features,
+                encoder=self.encoder,
+                video_VD=self.video_VD,
+                sources=(
+                    TwoTowerSource(self.index),
+                    CoWatchSource(self.cowatch, config.cowatch_seeds),
+                    TrendingSource(videos, uploaded_at, refresh_ms),
+                    FreshSource(videos, uploaded_at, config.fresh_days, refresh_ms),
+                ),
+                filters=(
+                    filters.Removed(suppressed),
+                    filters.NotYetUploaded(uploaded_at),
+                    filters.Current(),
+                    filters.Seen(len(catalogue)),
+                    filters.Dismissed(suppressed, len(catalogue)),
+                ),
+                scorer=self.scorer,
+                schema=self.schema,
+                release_id=self.release_id,
+                arm=arm,
+                config=config,
+            )
+        )
+
+
+def load_release(root: Path, release_id: str, *, verify: bool = False) -> LoadedRelease:
+    """Open `root/<release_id>`.
+
+    Args:
+        root: the folder of releases.
+        release_id: which one.
+        verify: also read every byte and compare with the manifest.
+
+    Raises:
+        ReleaseRefused: a file is missing or broken, or the parts do not belong together.
+    """
+    found = release.load(root, release_id, verify=verify)
+    return open_files(found.path, release_id=release_id, manifest=found.manifest)
+
+
+def open_files(path: Path, *, release_id: str = "", manifest: release.Manifest | None = None) -> LoadedRelease:
+    """Open the files of a release that may not be published yet.
+
+    Raises:
+        ReleaseRefused: see `load_release`.
+    """
+    try:
+        loaded = _open(path, release_id, manifest)
+    except ReleaseRefused:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, UpnextError, pl.exceptions.PolarsError) as error:
+        raise ReleaseRefused(f"the release in {path} cannot be opened: {type(error).__name__}: {error}") from error
+    _check(loaded)
+    return loaded
+
+
+def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> LoadedRelease:
+    catalogue, viewers = Catalogue.load(path / CATALOGUE), ViewerTable.load(path / VIEWERS)
+    definitions = default_definitions()
+    schema = definitions.schema(catalogue, viewers)
+    _check_schema(path, schema_hash(schema, definitions), manifest)
+    lineage = json.loads((path / LINEAGE).read_text())
+    return LoadedRelease(
+        path=path,
+        catalogue=catalogue,
+        viewers=viewers,
+        definitions=definitions,
+        schema=schema,
+        encoder=ViewerEncoder.load(path),
+        index=indexes.load(path / INDEX),
+        video_VD=np.load(path / VECTORS, allow_pickle=False),
+        scorer=Scorer.load(path, catalogue),
+        cowatch=CoWatch.load(path),
+        video_state=VideoState.load(path / VIDEO_STATE, definitions),
+        search=TitleSearch(path),
+        config=configs.from_dict(ServingConfig, lineage["serving"]),
+        end_at=int(lineage["end_at"]),
+        log_offset=int(lineage["log_offset"]),
+        release_id=release_id,
+        manifest=manifest,
+        lineage=lineage,
+    )
+
+
+def _check_schema(path: Path, here: str, manifest: release.Manifest | None) -> None:
+    said = {str(json.loads((path / SCHEMA).read_text())["hash"])} | ({manifest.feature_schema} if manifest else set())
+    if said != {here}:
+        raise ReleaseRefused(
+            f"the release in {path} was trained with feature schema {' and '.join(sorted(said))}, this program has {here}: "
+            "train a new release, or serve this one with the program that made it"
+        )
+
+
+def _check(loaded: LoadedRelease) -> None:
+    """Parts that fit the catalogue and each other, and numbers that are numbers."""
+    num_videos, vectors = len(loaded.catalogue), loaded.video_VD
+    slots = sum(spec.tiles for spec in loaded.video_state.sums)
+    _refuse(vectors.ndim != 2 or len(vectors) != num_videos, f"{len(vectors)} video vectors for {num_videos} videos")
+    _refuse(not np.isfinite(vectors).all(), "video vectors that are not finite")
+    _refuse(
+        vectors.shape[1] != loaded.encoder.dim,
+        f"video vectors of {vectors.shape[1]} and viewer vectors of {loaded.encoder.dim}",
+    )
+    norms = np.linalg.norm(vectors, axis=1)
+    _refuse(bool((np.abs(norms - 1) > 1e-3).any()), "video vectors that are not of unit length")
+    _refuse(len(loaded.cowatch) != num_videos, f"neighbours of {len(loaded.cowatch)} videos for {num_videos}")
+    _refuse(int(loaded.cowatch.rows_VN.max(initial=-1)) >= num_videos, "neighbours that are not in the catalogue")
+    _refuse(
+        loaded.video_state.counts.shape != (num_videos, slots),
+        f"video counters of shape {loaded.video_state.counts.shape} instead of {(num_videos, slots)}",
+    )
+    if num_videos:
+        _check_index(loaded)
+
+
+def _check_index(loaded: LoadedRelease) -> None:
+    """The index holds these vectors: each of a few is its own nearest neighbour, or as near as makes no difference."""
+    probes = np.linspace(0, len(loaded.video_VD) - 1, num=min(8, len(loaded.video_VD)), dtype=np.int64)
+    try:
+        _, rows = loaded.index.search(loaded.video_VD[probes], 1)
+    except Exception as error:
+        raise ReleaseRefused(f"the release has an index that cannot be searched: {error}") from error
+    _refuse(int(rows.max()) >= len(loaded.video_VD), "an index over more videos than the catalogue has")
+    likeness = np.einsum("nd,nd->n", loaded.video_VD[rows[:, 0]], loaded.video_VD[probes])
+    _refuse(bool((rows[:, 0] < 0).any() or np.median(likeness) < 0.99), "an index over other vectors")
+
+
+def _refuse(wrong: bool, what: str) -> None:
+    if wrong:
+        raise ReleaseRefused(f"the release has {what}; publish it again")
+
+
+class ReleaseHolder(Generic[T]):
+    """What is live: built from the release that a pointer names, replaced as one reference, never half."""
+
+    def __init__(
+        self, root: Path, build: Callable[[str], T], *, retire: Callable[[T], None] = lambda old: None, pointer: str = "live"
+    ) -> None:
+        """Build from what the pointer names now.
+
+        Args:
+            root: the folder of releases.
+            build: makes everything that belongs to one release, given its id; raises ReleaseRefused.
+            retire: gets what was replaced; requests that began with it may still be running.
+            pointer: which pointer, or a release id.
+
+        Raises:
+            ReleaseRefused: there is nothing to serve.
+        """
+        self._root, self._build, self._retire, self._pointer = root, build, retire, pointer
+        self._lock = threading.Lock()
+        self._id = self._named()
+        self._live = build(self._id)
+
+    @property
+    def live(self) -> T:
+        """The present one; read it once per request."""
+        return self._live
+
+    @property
+    def release_id(self) -> str:
+        """Of the present one."""
+        return self._id
+
+    def reload(self) -> T:
+        """Serve what the pointer names now. Raises ReleaseRefused, and then nothing has changed."""
+        with self._lock:
+            wanted = self._named()
+            if wanted != self._id:
+                self._swap(wanted)
+            return self._live
+
+    def rollback(self) -> T:
+        """Serve the previous release and let the pointer say so. Raises ReleaseRefused, and then nothing has changed."""
+        with self._lock:
+            previous = release.resolve(self._root, "previous")
+            if previous is None or previous == self._id:
+                raise ReleaseRefused("there is no previous release to go back to")
+            self._swap(previous)
+            release.point(self._root, "live", previous)
+            return self._live
+
+    def _named(self) -> str:
+        if self._pointer not in release.POINTERS:
+            return self._pointer
+        found = release.resolve(self._root, self._pointer)
+        if found is None:
+            raise ReleaseRefused(f"no release in {self._root} is {self._pointer}; run `upnext train` first")
+        return found
+
+    def _swap(self, release_id: str) -> None:
+        fresh = self._build(release_id)
+        before, self._live, self._id = self._live, fresh, release_id
+        self._retire(before)

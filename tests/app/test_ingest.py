@@ -1,0 +1,152 @@
+import json
+import math
+
+import pytest
+
+from app import fakes
+from app.ingest import MAX_AGE_MS, check, parse
+from app.schemas import MAX_EVENTS, MAX_WATCH_S
+from core import columns as c
+from core.errors import BadInput, LogUnavailable
+
+GOOD = {"kind": "click", "viewer_id": "3", "video_id": "5", "event_id": "e1", "request_id": "r1", "position": 2}
+
+
+def post(client, events, **options):
+    return client.post("/events", json={"events": events}, **options)
+
+
+def test_a_good_event_is_acknowledged_and_in_the_log(client, site):
+    answer = post(client, [GOOD])
+    assert answer.status_code == 200
+    assert answer.json() == {"accepted": ["e1"], "rejected": [], "applied": False}
+    (row,) = site.event_log.rows
+    now = site.clock.now()
+    wanted = {c.EVENT_ID: "e1", c.KIND: "click", c.VIEWER_ID: 3, c.VIDEO_ID: 5, c.REQUEST_ID: "r1", c.POSITION: 2}
+    assert {name: row[name] for name in wanted} == wanted
+    assert (row[c.EVENT_AT], row[c.RECEIVED_AT]) == (now, now)
+
+
+def test_sending_twice_counts_once(client, site):
+    post(client, [GOOD])
+    assert post(client, [GOOD]).json()["accepted"] == ["e1"]
+    assert len(site.event_log.rows) == 1
+
+
+def test_the_server_names_events_without_an_id(client, site):
+    event = {name: value for name, value in GOOD.items() if name != "event_id"}
+    first, second = post(client, [event, event]).json()["accepted"]
+    assert first != second
+    assert [row[c.EVENT_ID] for row in site.event_log.rows] == [first, second]
+
+
+def test_integer_ids_are_read_as_text(client, site):
+    assert post(client, [{**GOOD, "viewer_id": 3, "video_id": 5}]).status_code == 200
+    assert site.event_log.rows[0][c.VIDEO_ID] == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "explode"}, "kind"),
+        ({"kind": "impression"}, "kind"),
+        ({"kind": "upload"}, "kind"),
+        ({"kind": None}, "kind"),
+        ({"viewer_id": ""}, "viewer_id"),
+        ({"viewer_id": True}, "viewer_id"),
+        ({"viewer_id": "x" * 101}, "viewer_id"),
+        ({"video_id": "no such"}, "unknown video 'no such'"),
+        ({"video_id": None}, "video_id"),
+        ({"event_id": ""}, "event_id"),
+        ({"position": -1}, "position"),
+        ({"position": 1.5}, "position"),
+        ({"event_at": "yesterday"}, "event_at"),
+        ({"event_at": -5}, "event_at"),
+        ({"event_at": 1 << 63}, "event_at"),
+        ({"event_at": 1}, "more than 7 days ago"),
+        ({"value": "many"}, "value"),
+        ({"surprise": 1}, "surprise"),
+        ({"kind": "watch"}, "a watch needs a value"),
+        ({"kind": "watch", "value": -1}, "a watch needs a value"),
+        ({"kind": "watch", "value": MAX_WATCH_S + 1}, "a watch needs a value"),
+        ({"kind": "survey", "value": 6}, "a survey needs a value"),
+    ],
+)
+def test_a_broken_event_is_named_and_the_others_count(client, site, change, reason):
+    answer = post(client, [GOOD, {**GOOD, "event_id": "e2", **change}, {**GOOD, "event_id": "e3"}])
+    assert answer.status_code == 200
+    assert answer.json()["accepted"] == ["e1", "e3"]
+    (rejected,) = answer.json()["rejected"]
+    assert rejected["index"] == 1
+    assert reason in rejected["reason"]
+    assert len(site.event_log.rows) == 2
+
+
+@pytest.mark.parametrize("thing", [None, 7, "click", [], {}])
+def test_things_that_are_no_events_are_named(client, thing):
+    answer = post(client, [thing])
+    assert answer.status_code == 422
+    assert answer.json()["accepted"] == []
+    assert answer.json()["rejected"][0]["index"] == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"events": 3}', b'{"events": []}', b'"\xff"', b'{"event": []}'])
+def test_a_body_that_is_no_batch_is_refused(client, body):
+    answer = client.post("/events", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("the body")
+
+
+def test_not_a_number_is_not_json(client):
+    body = json.dumps({"events": [{**GOOD, "kind": "watch", "value": math.nan}]})
+    assert client.post("/events", content=body, headers={"content-type": "application/json"}).status_code == 422
+
+
+def test_a_thousand_events_fit_and_one_more_does_not(client, site):
+    many = [{**GOOD, "event_id": f"e{i}"} for i in range(MAX_EVENTS + 1)]
+    assert len(post(client, many[:-1]).json()["accepted"]) == MAX_EVENTS
+    answer = post(client, many)
+    assert answer.status_code == 422
+    assert "1001 events" in answer.json()["error"]
+    assert len(site.event_log.rows) == MAX_EVENTS
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_only_json_is_taken(client, kind):
+    answer = client.post("/events", content=json.dumps({"events": [GOOD]}), headers={"content-type": kind})
+    assert answer.status_code == 415
+
+
+def test_a_log_that_cannot_commit_accepts_nothing(make_client):
+    class Full(fakes.MemoryLog):
+        def append(self, events):
+            raise LogUnavailable("the disk is full")
+
+    with make_client(event_log=Full()) as client:
+        answer = post(client, [GOOD])
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "the disk is full"
+
+
+def test_waiting_says_whether_the_features_know(make_client):
+    class Slow(fakes.InstantFollower):
+        def catch_up(self, timeout_s):
+            return False
+
+    with make_client(follower=Slow()) as client:
+        answer = client.post("/events?wait=true", json={"events": [GOOD]})
+    assert answer.json() == {"accepted": ["e1"], "rejected": [], "applied": False}
+
+
+def test_an_event_from_the_future_happened_now(site):
+    now = site.clock.now()
+    times = [now + 1, now + MAX_AGE_MS * 100, now - 5, now - MAX_AGE_MS, now - MAX_AGE_MS - 1]
+    rows, rejected = check([{**GOOD, "event_at": at} for at in times], site.releases.live, now, site.new_id)
+    assert [row[c.EVENT_AT] for row in rows] == [now, now, now - 5, now - MAX_AGE_MS]
+    assert [one["index"] for one in rejected] == [4]
+
+
+def test_parse_keeps_the_events_as_they_are():
+    assert parse(b'{"events": [1, {"kind": 2}]}') == [1, {"kind": 2}]
+    with pytest.raises(BadInput, match="not JSON"):
+        parse(b"nonsense")

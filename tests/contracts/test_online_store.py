@@ -1,0 +1,122 @@
+"""What every OnlineStore must do. An adapter opts in with a fixture named `store`."""
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from core.settings import Settings
+from features.definitions import REMEMBERED_WATCHES, default_definitions
+from features.kinds import SEEN_LIMIT
+from features.memory_store import MemoryStore
+from features.redis_server import running
+from features.redis_store import RedisStore
+from features.states import Ragged, ViewerState, ViewerStates
+
+NUM_SUMS = len(default_definitions().viewer_sums)
+_NAMESPACES = itertools.count()
+
+
+def states(by_viewer: dict[int, ViewerState], keep_from: int = 0) -> ViewerStates:
+    parts = [by_viewer[viewer_id] for viewer_id in sorted(by_viewer)]
+    lists = [
+        Ragged(
+            np.concatenate([getattr(part, name) for part in parts]),
+            np.concatenate([[0], np.cumsum([len(getattr(part, name)) for part in parts])]),
+        )
+        for name in ("counts", "clicks", "watches")
+    ]
+    return ViewerStates(np.array(sorted(by_viewer)), *lists, keep_from=np.full(NUM_SUMS, keep_from))
+
+
+def state(counts=(), clicks=(), watches=()) -> ViewerState:
+    return ViewerState(
+        np.array(counts, dtype=np.int64).reshape(-1, 3),
+        np.array(clicks, dtype=np.int64).reshape(-1, 2),
+        np.array(watches, dtype=np.int64).reshape(-1, 1),
+    )
+
+
+def assert_holds(store, viewer_id: int, expected: ViewerState) -> None:
+    found = store.read([viewer_id])[0]
+    assert sorted(found.counts.tolist()) == sorted(expected.counts.tolist())
+    assert found.clicks.tolist() == expected.clicks.tolist()
+    assert found.watches.tolist() == expected.watches.tolist()
+
+
+class OnlineStoreContract:
+    """The tests; `store` is an empty store."""
+
+    def test_unknown_viewers_are_empty(self, store):
+        for found in store.read([5, 2**63 - 1]):
+            assert [len(found.counts), len(found.clicks), len(found.watches)] == [0, 0, 0]
+            assert [found.counts.shape[1], found.clicks.shape[1], found.watches.shape[1]] == [3, 2, 1]
+        assert store.read([]) == []
+        assert store.size() == 0
+
+    def test_what_is_added_is_read(self, store):
+        update = state([(0, 10, 3), (4, -2, 2**40)], [(2**62 + 1, 100), (7, 90)], [5_000, 0])
+        store.apply(states({3: update, 9: state([(1, 1, 1)])}, keep_from=-5))
+        assert_holds(store, 3, update)
+        assert_holds(store, 9, state([(1, 1, 1)]))
+        assert store.size() == 2
+
+    def test_updates_add_up(self, store):
+        store.apply(states({1: state([(0, 10, 3), (1, 10, 1)], [(7, 90)], [50])}))
+        store.apply(states({1: state([(0, 10, 4), (0, 11, 1)], [(8, 99), (9, 95)], [70, 60])}))
+        assert_holds(store, 1, state([(0, 10, 7), (0, 11, 1), (1, 10, 1)], [(8, 99), (9, 95), (7, 90)], [70, 60, 50]))
+
+    def test_counters_that_are_over_are_dropped(self, store):
+        store.apply(states({1: state([(0, 10, 3), (1, 20, 1)])}))
+        store.apply(states({1: state([(0, 30, 1)])}, keep_from=15))
+        assert_holds(store, 1, state([(0, 30, 1), (1, 20, 1)]))
+
+    def test_lists_are_bounded(self, store):
+        for begin in range(0, SEEN_LIMIT + 300, 300):
+            clicks = [(i, i) for i in range(begin, begin + 300)][::-1]
+            store.apply(states({1: state(clicks=clicks, watches=[i for i, _ in clicks][:REMEMBERED_WATCHES])}))
+        found = store.read([1])[0]
+        assert found.clicks.shape == (SEEN_LIMIT, 2)
+        assert found.clicks[0, 0] == 1_499
+        assert found.watches[:, 0].tolist() == list(range(1_499, 1_499 - REMEMBERED_WATCHES, -1))
+
+    def test_load_replaces(self, store):
+        store.apply(states({1: state([(0, 10, 3)], [(7, 90)], [50]), 2: state([(0, 1, 1)])}))
+        store.load(states({1: state([(2, 5, 9)], [(8, 80)]), 4: state(watches=[3])}))
+        assert_holds(store, 1, state([(2, 5, 9)], [(8, 80)]))
+        assert_holds(store, 2, state([(0, 1, 1)]))
+        assert_holds(store, 4, state(watches=[3]))
+        assert store.size() == 3
+
+    def test_writers_do_not_overwrite_each_other(self, store):
+        def write():
+            for _ in range(50):
+                store.apply(states({1: state([(0, 10, 1)], [(7, 90)])}))
+
+        threads = [threading.Thread(target=write) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert_holds(store, 1, state([(0, 10, 200)], [(7, 90)] * 200))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with running(Settings(tmp_path_factory.mktemp("var"), None, None, None)) as found:
+        yield found
+
+
+class TestMemoryStore(OnlineStoreContract):
+    @pytest.fixture
+    def store(self):
+        return MemoryStore()
+
+
+class TestRedisStore(OnlineStoreContract):
+    @pytest.fixture
+    def store(self, url):
+        store = RedisStore(url, f"contract{next(_NAMESPACES)}", timeout_s=5.0)
+        yield store
+        store.close()

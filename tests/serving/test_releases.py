@@ -1,0 +1,178 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core import release
+from core.errors import ReleaseRefused
+from core.policy import Request
+from features import offline
+from serving import fakes, releases
+from serving.releases import ReleaseHolder, load_release, open_files
+
+
+@pytest.fixture
+def copy(release_files, tmp_path):
+    """A copy of the release files that a test may break."""
+    shutil.copytree(release_files[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def publish(root, files, digest):
+    facts = {"snapshot": "s", "feature_schema": digest, "config_fingerprint": "c", "git_commit": "g", "created_at": 1}
+    return release.publish(root, lambda path: shutil.copytree(files, path, dirs_exist_ok=True) and None, **facts)
+
+
+def test_a_whole_release_opens_and_knows_what_it_is(release_files, tmp_path):
+    path, digest = release_files
+    published = publish(tmp_path, path, digest)
+    loaded = load_release(tmp_path, published.release_id, verify=True)
+    assert loaded.release_id == published.release_id
+    assert loaded.manifest == published.manifest
+    assert len(loaded.catalogue) == len(loaded.video_VD) == len(loaded.cowatch) == 60
+    assert len(loaded.viewer_states()) == 20
+    assert loaded.search.rows("chess", 5).size == 5
+
+
+def test_the_recommender_over_the_log_ranks_by_what_the_parts_say(release_files, clicks):
+    loaded = open_files(release_files[0])
+    viewer_ids, at = np.array([1, 2]), np.array([fakes.NOW, fakes.NOW])
+    built = offline.build(
+        clicks.events, loaded.catalogue, loaded.viewers, viewer_ids=viewer_ids, at=at,
+        video_rows=np.zeros(2, np.int32), with_seen=True,
+    )  # fmt: skip
+
+    class Reader:
+        def viewer_part(self, viewer_ids, at):
+            return built.viewer_part(np.asarray(viewer_ids) - 1)
+
+        blank_part = viewer_part
+
+        def assemble(self, part, video_BK, at):
+            return replace(built.against(np.arange(len(at)), video_BK), viewer=part)
+
+    recommender = loaded.recommender(Reader(), videos=loaded.activity(clicks.events))
+    slates = recommender.recommend([Request(str(v), v, fakes.NOW, k=60) for v in (1, 2)])
+    for slate, part, seen in zip(slates, (0, 1), built.viewer_part(np.arange(2)).seen, strict=True):
+        assert not [reason for reason in slate.degraded if "right now" in reason]
+        rows = loaded.catalogue.rows(slate.video_ids)
+        vector = loaded.encoder.encode(built.viewer_part(np.array([part])))[0]
+        assert np.allclose(slate.scores["affinity"], loaded.video_VD[rows] @ vector, atol=1e-5)
+        assert not set(rows.tolist()) & set(seen.tolist())
+        assert len(rows) == 60 - len(set(seen.tolist()))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["catalogue.parquet", "viewers.parquet", "index.faiss", "feature_schema.json", "lineage.json", "video_vectors.npy",
+     "viewer_tower.onnx", "retrieval_tables.safetensors", "ranker.onnx", "ranker.json", "ranker_tables.safetensors",
+     "cowatch.safetensors", "video_state.safetensors", "search.sqlite"],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["gone", "garbage"])
+def test_a_missing_or_broken_file_is_refused(copy, name, damage):
+    if damage == "gone":
+        (copy / name).unlink()
+    else:
+        (copy / name).write_bytes(b"\x00garbage" * 50)
+    with pytest.raises(ReleaseRefused):
+        open_files(copy)
+
+
+def change_vectors(copy, change):
+    vectors = np.load(copy / "video_vectors.npy")
+    np.save(copy / "video_vectors.npy", change(vectors))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: v[:-1], "59 video vectors for 60 videos"),
+        (lambda v: np.where(np.arange(60)[:, None] == 7, np.nan, v), "not finite"),
+        (lambda v: v * 2, "unit length"),
+        (lambda v: np.eye(60, 12, dtype=np.float32), "video vectors of 12"),
+        (lambda v: np.roll(v, 13, axis=0), "an index over other vectors"),
+    ],
+)
+def test_vectors_that_do_not_belong_are_refused(copy, change, words):
+    change_vectors(copy, change)
+    with pytest.raises(ReleaseRefused, match=words):
+        open_files(copy)
+
+
+def test_another_feature_schema_is_refused_with_what_to_do(copy):
+    (copy / releases.SCHEMA).write_text(json.dumps({"hash": "0" * 16}))
+    with pytest.raises(ReleaseRefused, match="train a new release"):
+        open_files(copy)
+
+
+def test_a_catalogue_of_another_size_is_refused(copy):
+    fakes.catalogue(61).save(copy / releases.CATALOGUE)
+    with pytest.raises(ReleaseRefused):
+        open_files(copy)
+
+
+def test_counters_of_another_size_are_refused(copy, release_files):
+    loaded = open_files(release_files[0])
+    replace(loaded.video_state, counts=loaded.video_state.counts[:, :-1].copy()).save(copy / releases.VIDEO_STATE)
+    with pytest.raises(ReleaseRefused, match="counters"):
+        open_files(copy)
+
+
+def test_a_flipped_bit_is_found_by_the_manifest(release_files, tmp_path):
+    path, digest = release_files
+    published = publish(tmp_path, path, digest)
+    target = published.path / "ranker_tables.safetensors"
+    data = bytearray(target.read_bytes())
+    data[-3] ^= 1
+    target.write_bytes(data)
+    with pytest.raises(ReleaseRefused, match="differs from its hash"):
+        load_release(tmp_path, published.release_id, verify=True)
+
+
+def fake_release(root, text):
+    facts = {"snapshot": "s", "feature_schema": "f", "config_fingerprint": "c", "git_commit": "g", "created_at": 1}
+    return release.publish(root, lambda path: (path / "file").write_text(text) and None, **facts).release_id
+
+
+def test_the_holder_swaps_and_rolls_back_as_one_reference(tmp_path):
+    first, second = fake_release(tmp_path, "1"), fake_release(tmp_path, "2")
+    release.point(tmp_path, "live", first)
+    retired = []
+    holder = ReleaseHolder(tmp_path, lambda release_id: [release_id], retire=retired.append)
+    in_flight = holder.live
+    release.point(tmp_path, "live", second)
+    assert holder.reload() == [second]
+    assert holder.reload() is holder.live
+    assert in_flight == [first]
+    assert holder.rollback() == [first]
+    assert holder.release_id == first == release.resolve(tmp_path, "live")
+    assert release.resolve(tmp_path, "previous") == second
+    assert retired == [[first], [second]]
+
+
+def test_a_refused_release_changes_nothing(tmp_path):
+    first, second = fake_release(tmp_path, "1"), fake_release(tmp_path, "2")
+
+    def build(release_id):
+        if release_id == second:
+            raise ReleaseRefused("no")
+        return release_id
+
+    release.point(tmp_path, "live", first)
+    holder = ReleaseHolder(tmp_path, build)
+    release.point(tmp_path, "live", second)
+    with pytest.raises(ReleaseRefused):
+        holder.reload()
+    assert holder.live == holder.release_id == first
+
+
+def test_nothing_to_serve_says_what_to_do(tmp_path):
+    with pytest.raises(ReleaseRefused, match="upnext train"):
+        ReleaseHolder(tmp_path, str)
+    first = fake_release(tmp_path, "1")
+    holder = ReleaseHolder(tmp_path, str, pointer=first)
+    assert holder.live == first
+    with pytest.raises(ReleaseRefused, match="no previous release"):
+        holder.rollback()
