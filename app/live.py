@@ -1,7 +1,7 @@
-"""A published release as something that answers: its recommender, the state it reads, and the thread that keeps the state fresh.
+"""A published release as something that answers: its recommender, the state it reads, the thread that keeps the state fresh.
 
-Each release in each process has its own keys in the store, filled from the release and brought up to date from the event log before
-the first request; so servers share nothing but the log, and a swap or a crash can neither lose nor double a count.
+Each release in each process has its own keys in the store, filled from the release and brought up to date from the event log
+before the first request; so servers share nothing but the log, and a swap or a crash can neither lose nor double a count.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,12 +1,18 @@
 """Time as an argument. Instants are integer milliseconds since 1970-01-01T00:00Z everywhere."""
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+
+
+def stamp(at: int) -> str:
+    """An instant for people: `2026-01-05 13:30` (UTC)."""
+    return f"{datetime.fromtimestamp(at / SECOND_MS, UTC):%Y-%m-%d %H:%M}"
 
 
 class Clock(Protocol):

@@ -16,6 +16,7 @@ from serving.releases import CATALOGUE, LINEAGE, VIEWERS, LoadedRelease, open_fi
 
 from core import config as configs
 from core import release
+from core.clock import HOUR_MS, SECOND_MS
 from core.errors import BadInput
 from core.policy import Request
 from data import interactions as logs
@@ -88,7 +89,7 @@ def _release_models(
 ) -> FittedModels:
     cases = held_out.cases
     rows = np.zeros(len(cases), dtype=np.int32)  # the features of no particular video are asked for
-    features = offline.build(dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows)
+    features = offline.build(dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows, with_seen=True)
     loaded = open_files(path)
     reader = OfflineReader(features, cases.viewer_ids, cases.at)
 
@@ -97,17 +98,16 @@ def _release_models(
 
     models: dict[str, Model] = {
         "two_tower": Towers(loaded.video_VD, encode),
-        "two_stage": TwoStage(_two_stage(loaded, reader, dataset, split)),
+        "two_stage": TwoStage(_two_stage(loaded, reader, dataset)),
     }
     return FittedModels(models)
 
 
-def _two_stage(
-    loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset, split: TimeSplit
-) -> Callable[[Cases, slice], NDArray[np.int32]]:
-    # Trending counts stop at t0, and nothing is left to chance.
-    config = replace(loaded.config, exploration=replace(loaded.config.exploration, epsilon=0.0))
-    recommender = loaded.recommender(reader, videos=loaded.video_state_at(dataset.events, split.test_from), config=config)
+def _two_stage(loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset) -> Callable[[Cases, slice], NDArray[np.int32]]:
+    # Nothing is left to chance, and trends are read once per hour of the log.
+    explored = replace(loaded.config.exploration, epsilon=0.0)
+    config = replace(loaded.config, exploration=explored, refresh_s=HOUR_MS / SECOND_MS)
+    recommender = loaded.recommender(reader, videos=loaded.activity(dataset.events), config=config)
 
     def ranked(cases: Cases, chosen: slice) -> NDArray[np.int32]:
         asked = zip(cases.viewer_ids[chosen].tolist(), cases.at[chosen].tolist(), strict=True)

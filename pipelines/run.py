@@ -14,6 +14,7 @@ from typing import Any
 
 from core import config as configs
 from core import release
+from core.clock import stamp
 from data import validation, versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.splits import global_time_split
@@ -56,12 +57,13 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
         stage.note = f"{len(material.clicks):,} clicks with the features of the moment before"
     with stages("towers") as stage:
         first = fit.towers(material, config, until=split.ranker_from, advance=stage.advance)
-        stage.note = f"{first.num_examples:,} examples"
+        stage.note = f"clicks before {stamp(split.ranker_from)}"
     with stages("ranker") as stage:
         ranker = fit.ranker(material, config, first, stage.advance)
         stage.note = ", ".join(ranker.heads)
     with stages("towers to the end") as stage:
         towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=stage.advance)
+        stage.note = f"clicks before {stamp(split.test_from)}"
     with stages("release files") as stage:
         staged = bundle.write(space.work / "staged", material, towers, ranker, config, loaded.log_offset)
         stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"

@@ -81,17 +81,7 @@ def train(
     heads = _trainable(parts, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(config.seed, "ranker"))
-        model = RankerModel(
-            config,
-            columns,
-            heads,
-            _statistics(parts, catalogue),
-            num_videos=len(catalogue),
-            num_devices=dict(zip(schema.viewer_codes, schema.viewer_code_sizes, strict=True)).get(c.DEVICE, 1),
-            seed=torch_seed(config.seed, "ranker tables"),
-            device=default_device(),
-        )
-        _start_at_base_rates(model, parts, heads)
+        model = _start(config, schema, catalogue, parts, columns, heads)
         seen = _fit(model, parts, heads, config, on_step)
     model.embedder.video.forget_all_but(_touched(parts, len(catalogue)))
     held = heldout.assess(heads, [_observe(model, part) for part in parts])
@@ -175,13 +165,30 @@ def _spread(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(std > 1e-6, std, 1.0)
 
 
-def _start_at_base_rates(model: RankerModel, parts: Parts, heads: tuple[str, ...]) -> None:
-    """Every head starts at what it would predict for everyone."""
+def _start(
+    config: RankerConfig,
+    schema: FeatureSchema,
+    catalogue: Catalogue,
+    parts: Parts,
+    columns: Layout,
+    heads: tuple[str, ...],
+) -> RankerModel:
+    """An untrained model in which every head predicts its base rate for everyone."""
+    model = RankerModel(
+        config,
+        columns,
+        heads,
+        _statistics(parts, catalogue),
+        num_videos=len(catalogue),
+        num_devices=dict(zip(schema.viewer_codes, schema.viewer_code_sizes, strict=True)).get(c.DEVICE, 1),
+        seed=torch_seed(config.seed, "ranker tables"),
+        device=default_device(),
+    )
     for column, head in enumerate(heads):
-        if head == "relevance":
-            continue
-        mean = float(_labels(parts, head).mean())
-        model.network.linear.bias.data[column] = math.log(mean) if head == "watch" else math.log(mean / (1 - mean))
+        if head != "relevance":
+            mean = float(_labels(parts, head).mean())
+            model.network.linear.bias.data[column] = math.log(mean) if head == "watch" else math.log(mean / (1 - mean))
+    return model
 
 
 def _fit(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: RankerConfig, on_step: OnStep | None) -> list[float]:

@@ -178,7 +178,7 @@ class Batcher:
         shown_at = np.concatenate([at, random.choice(at, size=num_uniform)])
         history = part.history_BL[:, : self._config.history_length]
         unique_U, candidate_C, bags, weights = self._index(history, candidates)
-        kept_U = tower_knows(self._tower, unique_U) & (random.random(len(unique_U)) >= self._config.id_dropout)
+        kept_U = self._tower.known_V[unique_U] & (random.random(len(unique_U)) >= self._config.id_dropout)
         share = torch.from_numpy(self._share_V[candidates])
         log_q = log_sampling_probability(share, len(chosen), num_uniform, len(self._catalogue)) if self._config.logq else None
         uploaded_at = self._catalogue.uploaded_at[candidates]
@@ -217,11 +217,6 @@ class Batcher:
         weights_BPL = pool_weights(history_BL, self._config.decay, self._config.recent)
         weights_PH = np.ascontiguousarray(weights_BPL.transpose(1, 0, 2)[:, filled])
         return unique_U, self._place_V[candidate_rows], bags, weights_PH
-
-
-def tower_knows(tower: TwoTower, rows: Rows) -> NDArray[np.bool_]:
-    """Whether each video's id row was trained."""
-    return tower.known_V[rows]
 
 
 def video_features(catalogue: Catalogue, rows: Rows, with_id: NDArray[np.bool_]) -> KeyedJaggedTensor:

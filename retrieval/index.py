@@ -8,7 +8,8 @@ Knows rows only, never ids: row i is the i-th vector it was given.
 """
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,9 @@ class VectorIndex:
         rows = np.full((len(queries_BD), k), -1, dtype=np.int32)
         reach = min(k, self.num)
         if reach and len(queries_BD):
-            # OpenMP keeps this per thread: a request must not wake a team for one query
-            faiss.omp_set_num_threads(1 if len(queries_BD) == 1 else os.cpu_count() or 1)
-            queries = np.ascontiguousarray(queries_BD, dtype=np.float32)
-            found_scores, found = self.index.search(queries, reach, params=self._parameters(reach))
+            with _few_threads(len(queries_BD)):
+                queries = np.ascontiguousarray(queries_BD, dtype=np.float32)
+                found_scores, found = self.index.search(queries, reach, params=self._parameters(reach))
             scores[:, :reach] = np.where(found >= 0, found_scores, -np.inf)
             rows[:, :reach] = found
         return scores, rows
@@ -103,7 +103,6 @@ def build(vectors: Floats, config: IndexConfig, queries: Floats | None = None) -
         exact = faiss.IndexFlatIP(vectors.shape[1])
         exact.add(vectors)
         return VectorIndex(exact, EXACT, vectors.shape[1], len(vectors), 0, 1.0, config.recall_at)
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
     raw = _hnsw(vectors, config) if kind == HNSW else _ivfpq(vectors, config)
     queries = _held_out(vectors, config) if queries is None else queries[: config.recall_queries]
     return _tuned(raw, kind, vectors, queries, config)
@@ -189,6 +188,17 @@ def _held_out(vectors: Floats, config: IndexConfig) -> Floats:
     chosen = rng.stream(config.seed, "index recall").integers(0, len(vectors), size=(config.recall_queries, 3))
     mixed = vectors[chosen].sum(axis=1)
     return (mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+@contextmanager
+def _few_threads(num_queries: int) -> Iterator[None]:
+    """One thread for one query: waking a team costs more than it saves. OpenMP keeps this number per calling thread."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1 if num_queries == 1 else before)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _facts_path(path: Path) -> Path:

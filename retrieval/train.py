@@ -70,7 +70,7 @@ def train(
             optimizer.step()
             done += 1
             if on_step is not None:
-                on_step(done, total, float(loss))
+                on_step(done, total, loss.item())
     return tower.eval()
 
 

@@ -7,6 +7,7 @@ month: fresh ones decide, and where nothing is fresh, older ones still rank. Two
 exactly: `LiveActivity` from the counters in process, `LoggedActivity` from a log at any past instant.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +61,25 @@ class LiveActivity:
 
 
 @dataclass(frozen=True)
+class _Kind:
+    """The events of one kind on known videos, in log order."""
+
+    received_at: NDArray[np.int64]
+    event_at: NDArray[np.int64]
+    rows: NDArray[np.int32]
+
+    @staticmethod
+    def of(arrays: EventArrays, event: str) -> "_Kind":
+        at = arrays.positions(event)
+        at = at[arrays.video_row[at] >= 0]
+        return _Kind(arrays.received_at[at], arrays.event_at[at], arrays.video_row[at])
+
+
+@dataclass(frozen=True)
 class LoggedActivity:
     """VideoCounts over a log, as they were known at any instant."""
 
-    arrays: EventArrays
+    kinds: Mapping[str, _Kind]
     sums: tuple[Sum, ...]
     num_videos: int
 
@@ -71,7 +87,7 @@ class LoggedActivity:
     def of(events: pl.DataFrame, catalogue: Catalogue, sums: tuple[Sum, ...]) -> "LoggedActivity":
         """From a log in log order; `sums` are `Definitions.video_sums`."""
         arrays = EventArrays.of(events, catalogue)
-        return LoggedActivity(arrays.take(np.flatnonzero(arrays.video_row >= 0)), sums, len(catalogue))
+        return LoggedActivity({event: _Kind.of(arrays, event) for event in (ev.CLICK, ev.IMPRESSION)}, sums, len(catalogue))
 
     def clicks(self, at: int) -> Floats:
         """See VideoCounts."""
@@ -82,12 +98,10 @@ class LoggedActivity:
         return self._rate(ev.IMPRESSION, at)
 
     def _rate(self, event: str, at: int) -> Floats:
-        rate = np.zeros(self.num_videos)
+        found, rate = self.kinds[event], np.zeros(self.num_videos)
         for spec in windows(self.sums, event):
             oldest = (at // spec.tile_ms - spec.tiles + 1) * spec.tile_ms
-            since, until = np.searchsorted(self.arrays.received_at, [oldest, at])
-            known = np.arange(since, until)[self.arrays.event_at[since:until] >= oldest]
-            recent = self.arrays.take(known)
-            rows = recent.video_row[recent.positions(event)]
+            since, until = np.searchsorted(found.received_at, [oldest, at])
+            rows = found.rows[since:until][found.event_at[since:until] >= oldest]
             rate += np.bincount(rows, minlength=self.num_videos) / _days(spec)
         return rate.astype(np.float32)

@@ -17,7 +17,7 @@ import polars as pl
 
 from core import config as configs
 from core import release
-from core.errors import ReleaseRefused, UpnextError
+from core.errors import ReleaseRefused
 from data.catalogue import Catalogue, ViewerTable
 from features.definitions import Definitions, default_definitions, schema_hash
 from features.schema import FeatureSchema, Floats
@@ -158,7 +158,7 @@ def open_files(path: Path, *, release_id: str = "", manifest: release.Manifest |
         loaded = _open(path, release_id, manifest)
     except ReleaseRefused:
         raise
-    except (OSError, ValueError, KeyError, TypeError, UpnextError, pl.exceptions.PolarsError) as error:
+    except Exception as error:  # every library has its own way to say that a file is broken
         raise ReleaseRefused(f"the release in {path} cannot be opened: {type(error).__name__}: {error}") from error
     _check(loaded)
     return loaded

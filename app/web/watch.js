@@ -41,7 +41,7 @@ async function upNext() {
   fillList($("next"), found.videos, found, { row: true });
   const expected = placed && bars(placed.explain.scores, slate);
   $("facts").replaceChildren(
-    ...(expected ? [panel("What the ranker expected of you and this video", expected)] : []),
+    ...(expected ? [panel("What the ranker expected", expected)] : []),
     panel("How long the rail took", waterfall(Object.entries(found.stage_ms).map(([name, ms]) => ({ name, p50: ms })))));
 }
 
@@ -92,7 +92,7 @@ function dress() {
   setButton($("dismiss"), "dismiss", "Not interested");
   setButton($("why"), "why", "Why this video");
   setButton($("skip"), "skip", "", { label: "Skip to the next video" });
-  $("channel-avatar").append(avatar(facts.channel, facts.channel));
+  $("channel-avatar").append(avatar(facts.channel, facts.channelId));
   $("video-note").textContent = `${facts.category} · ${facts.duration ? duration(lengthS) : "length unknown"}`;
   $("why").hidden = !placed;
   $("like").addEventListener("click", () => opinion($("like"), "like", "like"));

@@ -1,4 +1,4 @@
-"""A complete release of real parts in miniature, made once per test run: 60 videos, 20 viewers, towers and ranker hardly trained."""
+"""A complete release of real parts in miniature, made once per run: 60 videos, 20 viewers, models hardly trained."""
 
 import json
 from dataclasses import asdict

@@ -1,0 +1,134 @@
+import threading
+
+import numpy as np
+import pytest
+
+from core.errors import BadInput, ConfigError, IndexRefused, ReleaseRefused
+from retrieval import index as indexes
+from retrieval.config import IndexConfig
+
+
+def unit(num, dim=16, seed=0):
+    drawn = np.random.default_rng(seed).normal(size=(num, dim)).astype(np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def clustered(num, dim=16, seed=0):
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(20, dim))
+    drawn = (centres[random.integers(0, 20, num)] + 0.5 * random.normal(size=(num, dim))).astype(np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def test_exact_neighbours_are_the_argsort_of_the_score():
+    vectors, queries = unit(500), unit(7, seed=1)
+    scores, rows = indexes.build(vectors, IndexConfig()).search(queries, 20)
+    truth = queries @ vectors.T
+    assert np.array_equal(rows, np.argsort(-truth, axis=1, kind="stable")[:, :20])
+    np.testing.assert_allclose(scores, np.take_along_axis(truth, rows, axis=1), atol=1e-6)
+    assert rows.dtype == np.int32
+    assert scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw", "ivfpq"])
+def test_every_kind_reaches_its_bound_and_survives_saving(kind, tmp_path):
+    vectors = clustered(1500)
+    config = IndexConfig(kind=kind, pq_bytes=8, ivf_lists=16, effort=16, recall_queries=50)
+    built = indexes.build(vectors, config)
+    assert built.recall >= 0.99
+    assert built.recall == pytest.approx(indexes.measured_recall(built, vectors, clustered(50, seed=3), 100), abs=0.02)
+    built.save(tmp_path / "index.faiss")
+    loaded = indexes.load(tmp_path / "index.faiss")
+    assert (loaded.kind, loaded.recall, len(loaded)) == (kind, built.recall, 1500)
+    queries = unit(5, seed=2)
+    for mine, theirs in zip(built.search(queries, 30), loaded.search(queries, 30), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_size_decides_the_kind():
+    vectors = clustered(300)
+    assert indexes.build(vectors, IndexConfig(exact_below=301)).kind == "exact"
+    assert indexes.build(vectors, IndexConfig(exact_below=300)).kind == "hnsw"
+
+
+def test_an_index_that_misses_is_refused():
+    config = IndexConfig(kind="hnsw", hnsw_links=2, hnsw_build_depth=4, effort=1, max_effort=1, recall_at=10)
+    with pytest.raises(IndexRefused, match="kind=exact"):
+        indexes.build(unit(3000, dim=64), config)
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_more_asked_than_there_is_pads(kind):
+    scores, rows = indexes.build(unit(3), IndexConfig(kind=kind)).search(unit(2, seed=1), 5)
+    assert sorted(rows[0, :3]) == [0, 1, 2]
+    assert (rows[:, 3:] == -1).all()
+    assert np.isneginf(scores[:, 3:]).all()
+
+
+def test_an_empty_index_finds_nothing():
+    scores, rows = indexes.build(np.zeros((0, 16), np.float32), IndexConfig(kind="hnsw")).search(unit(2), 3)
+    assert (rows == -1).all()
+    assert np.isneginf(scores).all()
+
+
+def test_no_queries_no_rows():
+    scores, rows = indexes.build(unit(10), IndexConfig()).search(np.zeros((0, 16), np.float32), 3)
+    assert scores.shape == rows.shape == (0, 3)
+
+
+def test_wrong_shapes_are_bad_input():
+    built = indexes.build(unit(10), IndexConfig())
+    with pytest.raises(BadInput, match="16 numbers"):
+        built.search(unit(1, dim=8), 3)
+    with pytest.raises(BadInput, match="16 numbers"):
+        built.search(unit(1)[0], 3)
+    with pytest.raises(BadInput, match="at least 1"):
+        built.search(unit(1), 0)
+
+
+def test_only_unit_vectors_are_indexed():
+    vectors = unit(10)
+    vectors[4] *= 2
+    with pytest.raises(BadInput, match="row 4 has norm 2"):
+        indexes.build(vectors, IndexConfig())
+    vectors[4] = np.nan
+    with pytest.raises(BadInput, match="row 4"):
+        indexes.build(vectors, IndexConfig())
+    with pytest.raises(BadInput, match="matrix"):
+        indexes.build(vectors[0], IndexConfig())
+
+
+def test_damaged_files_are_refused(tmp_path):
+    with pytest.raises(ReleaseRefused):
+        indexes.load(tmp_path / "index.faiss")
+    indexes.build(unit(10), IndexConfig()).save(tmp_path / "index.faiss")
+    indexes.build(unit(11), IndexConfig()).save(tmp_path / "other.faiss")
+    (tmp_path / "other.faiss").rename(tmp_path / "index.faiss")
+    with pytest.raises(ReleaseRefused, match="other vectors"):
+        indexes.load(tmp_path / "index.faiss")
+    (tmp_path / "index.faiss").write_bytes(b"nothing")
+    with pytest.raises(ReleaseRefused):
+        indexes.load(tmp_path / "index.faiss")
+
+
+def test_threads_share_one_index():
+    vectors, queries = clustered(1000), unit(40, seed=4)
+    built = indexes.build(vectors, IndexConfig(kind="hnsw"))
+    _, expected = built.search(queries, 10)
+    found = np.zeros_like(expected)
+
+    def work(part):
+        for i in part:
+            found[i] = built.search(queries[i : i + 1], 10)[1][0]
+
+    threads = [threading.Thread(target=work, args=(range(start, 40, 4),)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.array_equal(found, expected)
+
+
+def test_unknown_kind_is_refused():
+    with pytest.raises(ConfigError, match="none of"):
+        IndexConfig(kind="annoy")
