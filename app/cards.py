@@ -18,15 +18,17 @@ class Cards:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         frame = catalogue.frame
-        self._frame = frame.select(
+        shown = frame.select(
             pl.col(c.EXTERNAL_ID).alias(c.VIDEO_ID),
             *(pl.col(name) for name in _SHOWN),
             pl.col(c.CHANNEL_ID).cast(pl.String),
         )
+        # Arrow takes a few rows in this thread; Polars would wait for its pool, milliseconds on a busy machine.
+        self._table = shown.to_arrow().combine_chunks()
 
     def of(self, rows: NDArray[np.int32]) -> list[dict[str, Any]]:
         """One dict per row, in order; `duration_s` and `uploaded_at` are None where unknown."""
-        return self._frame[rows].to_dicts()
+        return self._table.take(rows).to_pylist()
 
     def categories(self, limit: int = 40) -> list[dict[str, Any]]:
         """The most frequent categories: name and number of videos."""

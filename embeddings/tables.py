@@ -79,15 +79,15 @@ class Tables(nn.Module):
         for config in configs:
             _check(config)
             groups[config.optimizer, config.weighted, config.learning_rate].append(config)
-        self._groups = list(groups.values())
         place = device or default_device()
-        self.collections = nn.ModuleList([_collection(group, place) for group in self._groups])
+        self.collections = nn.ModuleList([_collection(group, place) for group in groups.values()])
+        self._pairs: list[tuple[list[TableConfig], Any]] = list(zip(groups.values(), self.collections, strict=True))
         self._initialise(seed)
 
     def forward(self, features: KeyedJaggedTensor) -> dict[str, Tensor]:
         """Pooled vectors by feature. [B, dim] each, B the KeyedJaggedTensor's batch; absent features are left out."""
         present, pooled = features.keys(), {}
-        for group, collection in zip(self._groups, self.collections, strict=True):
+        for group, collection in self._pairs:
             wanted = [key for config in group for key in config.keys]
             missing = [key for key in wanted if key not in present]
             if len(missing) == len(wanted):
@@ -102,13 +102,13 @@ class Tables(nn.Module):
         """Parameter groups for torch.optim.Adam: the tables that are not fused."""
         return [
             {"params": [self.weight(config.name) for config in group], "lr": group[0].learning_rate}
-            for group in self._groups
+            for group, _ in self._pairs
             if group[0].optimizer == ADAM
         ]
 
     def scale_learning_rate(self, factor: float) -> None:
         """Set every fused table's rate to `factor` × its configured one, for schedules."""
-        for group, collection in zip(self._groups, self.collections, strict=True):
+        for group, collection in self._pairs:
             if group[0].optimizer == ROWWISE_ADAGRAD:
                 for lookup in collection._emb_modules:
                     lookup.fused_optimizer().param_groups[0]["lr"] = factor * group[0].learning_rate
@@ -116,7 +116,7 @@ class Tables(nn.Module):
 
     def weight(self, name: str) -> nn.Parameter:
         """One table. [rows, dim]; shares memory with training."""
-        for group, collection in zip(self._groups, self.collections, strict=True):
+        for group, collection in self._pairs:
             if any(config.name == name for config in group):
                 return collection.embedding_bags[name].weight
         raise ConfigError(f"no table '{name}'; known: {', '.join(self.configs)}")
@@ -137,7 +137,7 @@ class Tables(nn.Module):
             mine[known] = theirs[taken].to(place)
 
     def _accumulator(self, name: str) -> Tensor | None:
-        for group, collection in zip(self._groups, self.collections, strict=True):
+        for group, collection in self._pairs:
             if group[0].optimizer == ROWWISE_ADAGRAD and any(config.name == name for config in group):
                 key = f"{name}.weight.momentum_1"
                 return next(slots[key] for slots in collection.fused_optimizer().state.values() if key in slots)

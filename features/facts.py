@@ -139,10 +139,10 @@ class VideoFacts(Facts):
 
 def _longest_run(sorted_BL: Codes) -> Ints:
     """Length of the longest run of equal non-negative values in each sorted row. [B]"""
-    run = (sorted_BL[:, 0] >= 0).astype(np.int64)
-    longest = run.copy()
-    for place in range(1, sorted_BL.shape[1]):
-        same = sorted_BL[:, place] == sorted_BL[:, place - 1]
-        run = np.where(sorted_BL[:, place] >= 0, np.where(same, run + 1, 1), 0)
-        longest = np.maximum(longest, run)
-    return longest
+    if not sorted_BL.size:
+        return np.zeros(len(sorted_BL), dtype=np.int64)
+    place = np.arange(sorted_BL.shape[1])
+    begins = np.ones(sorted_BL.shape, dtype=bool)
+    begins[:, 1:] = sorted_BL[:, 1:] != sorted_BL[:, :-1]
+    begun = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    return np.where(sorted_BL >= 0, place - begun + 1, 0).max(axis=1)

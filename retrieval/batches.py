@@ -80,7 +80,7 @@ class InteractionParts:
         return self._part(found, step < num, self._log.at[positions])
 
     def before(self, viewer_ids: NDArray[np.int64], at: NDArray[np.int64], *, with_seen: bool = False) -> ViewerPart:
-        """Any viewers as known strictly before `at`; unknown ones have no history. `with_seen` fills everything seen by then."""
+        """Any viewers as known strictly before `at`; unknown ones have no history. `with_seen` adds all seen by then."""
         rows = lookup(self._log.viewer_ids, viewer_ids)
         begin = np.where(rows >= 0, self._log.offsets[rows], 0)
         stop = np.where(rows >= 0, self._log.offsets[rows + 1], 0)
@@ -198,7 +198,9 @@ class Batcher:
             uploaded_at_C=torch.from_numpy(uploaded_at).to(place) if self._timed else None,
         )
 
-    def _index(self, history_BL: Rows, candidate_rows: Rows) -> tuple[Rows, Positions, tuple[NDArray, ...], NDArray[np.float32]]:
+    def _index(
+        self, history_BL: Rows, candidate_rows: Rows
+    ) -> tuple[Rows, Positions, tuple[NDArray, ...], NDArray[np.float32]]:
         filled = history_BL >= 0
         watched_H = history_BL[filled]
         present = np.zeros(len(self._place_V), dtype=np.bool_)
@@ -224,9 +226,7 @@ def video_features(catalogue: Catalogue, rows: Rows, with_id: NDArray[np.bool_])
     codes = catalogue.codes[rows].T.reshape(-1)
     lengths = np.concatenate([with_id, np.ones(len(codes), dtype=np.bool_)]).astype(np.int32)
     values = np.concatenate([rows[with_id], codes]).astype(np.int64)
-    return KeyedJaggedTensor(
-        keys=[VIDEO_ID, *VIDEO_CODES], values=torch.from_numpy(values), lengths=torch.from_numpy(lengths)
-    )
+    return KeyedJaggedTensor(keys=[VIDEO_ID, *VIDEO_CODES], values=torch.from_numpy(values), lengths=torch.from_numpy(lengths))
 
 
 def viewer_features(schema: FeatureSchema, part: ViewerPart, device: torch.device) -> KeyedJaggedTensor | None:

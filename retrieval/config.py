@@ -79,8 +79,10 @@ class IndexConfig:
     hnsw_build_depth: int = 200
     ivf_lists: int = 0
     """0 means 4·√n."""
-    pq_bytes: int = 32
-    """Bytes of a compressed vector; an exact re-ranking over full vectors follows."""
+    pq_parts: int = 32
+    """Sub-vectors of a compressed vector; an exact re-ranking over full vectors follows."""
+    pq_bits: int = 8
+    """Bits per sub-vector code: 2^bits centroids are trained for each."""
     effort: int = 128
     """Where tuning starts: efSearch of hnsw, lists probed by ivfpq. Doubles until the recall bound holds."""
     max_effort: int = 2048

@@ -1,7 +1,8 @@
 """The towers as the service runs them: look-ups in numpy, layers in ONNX. Torch-free.
 
-    video:   side v = content @ W + channel + category + language,  raw v = id row + side v,  vector = video_tower([raw v, log age])
-    viewer:  pools p = Σ_l weight[p, l] · raw[history l],  vector = viewer_tower([pools, code vectors, dense])
+    raw v    = id row + content @ W + channel + category + language
+    video v  = video_tower([raw v, log age])
+    viewer   = viewer_tower([pools, code vectors, dense]),   pool_p = Σ_l weight[p, l] · raw[history l]
 
 An id that training never saw has a zero row, so a new video lives on its content and codes, and a viewer without history on
 codes and context. Vectors have unit norm: inner product is cosine, and the exact model score.

@@ -1,9 +1,9 @@
 """Write trained towers as files of a release: what `retrieval.encoder` and the index read without torch.
 
-    viewer_tower.onnx, video_tower.onnx    layers over gathered vectors, any batch size
-    retrieval_tables.safetensors           raw [V, D] vector of every video, tables of codes, projection of content
-    video_vectors.npy                      [V, D] unit vectors as of `at`, catalogue order
-    retrieval.json                         what the encoder must know
+viewer_tower.onnx, video_tower.onnx    layers over gathered vectors, any batch size
+retrieval_tables.safetensors           raw [V, D] vector of every video, tables of codes, projection of content
+video_vectors.npy                      [V, D] unit vectors as of `at`, catalogue order
+retrieval.json                         what the encoder must know
 """
 
 import json
@@ -32,7 +32,9 @@ def write(tower: TwoTower, catalogue: Catalogue, path: Path, *, at: int) -> None
     raw, vectors = video_arrays(tower, catalogue, at)
     np.save(path / VECTORS, vectors, allow_pickle=False)
     save_file({name: np.ascontiguousarray(array) for name, array in _tables(tower, raw).items()}, path / TABLES)
-    width = NUM_POOLS * tower.config.dim + len(tower.schema.viewer_codes) * tower.config.code_dim + len(tower.schema.viewer_dense)
+    width = (
+        NUM_POOLS * tower.config.dim + len(tower.schema.viewer_codes) * tower.config.code_dim + len(tower.schema.viewer_dense)
+    )
     _write_onnx(tower.viewer, width, path / VIEWER_TOWER)
     _write_onnx(tower.video, tower.config.dim + 1, path / VIDEO_TOWER)
     facts = {
@@ -70,8 +72,8 @@ def _tables(tower: TwoTower, raw: NDArray[np.float32]) -> dict[str, NDArray[np.f
         tables |= {f"viewer_{name}": tower.viewer_tables.array(name) for name in tower.schema.viewer_codes}
     projection = np.zeros((0, tower.config.dim), dtype=np.float32)
     if tower.content is not None:
-        projection = tower.content_scale * tower.content.weight.detach().cpu().numpy().T
-    return tables | {"content_projection": projection.astype(np.float32)}
+        projection = (tower.content_scale * tower.content.weight.detach().T).cpu().numpy()
+    return tables | {"content_projection": projection}
 
 
 def _write_onnx(layers: nn.Module, width: int, path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
+import faiss  # its stubs lag behind its search parameters
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,10 +77,11 @@ class VectorIndex:
 
     def _parameters(self, k: int) -> Any:
         if self.kind == HNSW:
-            return faiss.SearchParametersHNSW(efSearch=max(self.effort, k))
+            return faiss.SearchParametersHNSW(efSearch=max(self.effort, k))  # type: ignore[attr-defined]
         if self.kind == IVFPQ:
-            lists = faiss.SearchParametersIVF(nprobe=self.effort)
-            return faiss.IndexRefineSearchParameters(k_factor=float(_IVFPQ_REFINE), base_index_params=lists)
+            lists = faiss.SearchParametersIVF(nprobe=self.effort)  # type: ignore[call-arg]
+            refine: Any = faiss.IndexRefineSearchParameters
+            return refine(k_factor=float(_IVFPQ_REFINE), base_index_params=lists)
         return None
 
 
@@ -162,7 +163,9 @@ def _hnsw(vectors: Floats, config: IndexConfig) -> Any:
 
 def _ivfpq(vectors: Floats, config: IndexConfig) -> Any:
     lists = config.ivf_lists or max(1, int(4 * len(vectors) ** 0.5))
-    index = faiss.index_factory(vectors.shape[1], f"IVF{lists},PQ{config.pq_bytes},RFlat", faiss.METRIC_INNER_PRODUCT)
+    index = faiss.index_factory(
+        vectors.shape[1], f"IVF{lists},PQ{config.pq_parts}x{config.pq_bits},RFlat", faiss.METRIC_INNER_PRODUCT
+    )
     index.train(vectors)
     index.add(vectors)
     return index

@@ -36,7 +36,7 @@ _DENSE_LIMIT = 5.0
 class Bags:
     """A sparse matrix from U videos to B histories, stored both ways so that neither pass of training scatters.
 
-    Entry e says: history `bag_H[e]` holds video `video_H[e]`. Entries are grouped by history; `by_video_H` orders them by video.
+    Entry e says: history `bag_H[e]` holds video `video_H[e]`. Entries are grouped by history; `by_video_H` sorts by video.
     """
 
     video_H: Tensor
@@ -125,7 +125,9 @@ class TwoTower(nn.Module):
         self.known_V: NDArray[np.bool_] = np.zeros(len(catalogue), dtype=np.bool_)
         """[V] whether training has clicks of the video, so that its id row means something."""
         place = device or default_device()
-        self.video_tables = Tables(_video_tables(config, catalogue), seed=rng.torch_seed(config.seed, "video tables"), device=place)
+        self.video_tables = Tables(
+            _video_tables(config, catalogue), seed=rng.torch_seed(config.seed, "video tables"), device=place
+        )
         codes, seed = _viewer_tables(config, schema), rng.torch_seed(config.seed, "viewer tables")
         self.viewer_tables = Tables(codes, seed=seed, device=place) if codes else None
         with torch.random.fork_rng(devices=[]):
@@ -203,7 +205,12 @@ def _in_table(name: str) -> bool:
 def _video_tables(config: TwoTowerConfig, catalogue: Catalogue) -> list[TableConfig]:
     size = config.dim**-0.5
     ids = TableConfig(
-        VIDEO_ID, max(len(catalogue), 1), config.dim, optimizer=ROWWISE_ADAGRAD, learning_rate=config.table_learning_rate, init=size
+        VIDEO_ID,
+        max(len(catalogue), 1),
+        config.dim,
+        optimizer=ROWWISE_ADAGRAD,
+        learning_rate=config.table_learning_rate,
+        init=size,
     )
     return [ids, *(_codes(config, n, len(v), config.dim) for n, v in zip(VIDEO_CODES, catalogue.vocabularies, strict=True))]
 

@@ -19,28 +19,28 @@ from core import config as configs
 from core import release
 from core.errors import ReleaseRefused
 from data.catalogue import Catalogue, ViewerTable
+from features import states, video_state
 from features.definitions import Definitions, default_definitions, schema_hash
 from features.schema import FeatureSchema, Floats
-from features.states import FILE as VIEWER_STATES
 from features.states import ViewerStates
-from features.video_state import FILE as VIDEO_STATE
 from features.video_state import VideoState
 from ranking.scorer import Scorer
 from retrieval import index as indexes
 from retrieval.cowatch import CoWatch
 from retrieval.encoder import VECTORS, ViewerEncoder
 from retrieval.index import VectorIndex
-from retrieval.sources import CoWatchSource, FreshSource, TrendingSource, TwoTowerSource, VideoCounts
+from retrieval.sources import CoWatchSource, FreshSource, Source, TrendingSource, TwoTowerSource, VideoCounts
 from serving import filters
 from serving.activity import LiveActivity, LoggedActivity
 from serving.config import ServingConfig
 from serving.recommender import Parts, Recommender
 from serving.search import TitleSearch
-from serving.stages import FeatureReader
+from serving.stages import FeatureReader, Filter
 from serving.suppressed import Suppressed
 
 CATALOGUE, VIEWERS, INDEX = "catalogue.parquet", "viewers.parquet", "index.faiss"
 SCHEMA, LINEAGE = "feature_schema.json", "lineage.json"
+VIEWER_STATES, VIDEO_STATE = states.FILE, video_state.FILE
 
 T = TypeVar("T")
 
@@ -102,34 +102,40 @@ class LoadedRelease:
             suppressed: what may not be shown; nothing is suppressed without it.
             arm: of an experiment, goes onto every slate.
         """
-        config, catalogue = config or self.config, self.catalogue
-        suppressed, uploaded_at = suppressed or Suppressed(catalogue), catalogue.uploaded_at
-        refresh_ms = max(int(config.refresh_s * 1000), 1)
+        config = config or self.config
         return Recommender(
             Parts(
-                catalogue=catalogue,
+                catalogue=self.catalogue,
                 features=features,
                 encoder=self.encoder,
                 video_VD=self.video_VD,
-                sources=(
-                    TwoTowerSource(self.index),
-                    CoWatchSource(self.cowatch, config.cowatch_seeds),
-                    TrendingSource(videos, uploaded_at, refresh_ms),
-                    FreshSource(videos, uploaded_at, config.fresh_days, refresh_ms),
-                ),
-                filters=(
-                    filters.Removed(suppressed),
-                    filters.NotYetUploaded(uploaded_at),
-                    filters.Current(),
-                    filters.Seen(len(catalogue)),
-                    filters.Dismissed(suppressed, len(catalogue)),
-                ),
+                sources=self._sources(videos, config),
+                filters=self._filters(suppressed or Suppressed(self.catalogue)),
                 scorer=self.scorer,
                 schema=self.schema,
                 release_id=self.release_id,
                 arm=arm,
                 config=config,
             )
+        )
+
+    def _sources(self, videos: VideoCounts, config: ServingConfig) -> tuple[Source, ...]:
+        uploaded_at, refresh_ms = self.catalogue.uploaded_at, max(int(config.refresh_s * 1000), 1)
+        return (
+            TwoTowerSource(self.index),
+            CoWatchSource(self.cowatch, config.cowatch_seeds),
+            TrendingSource(videos, uploaded_at, refresh_ms),
+            FreshSource(videos, uploaded_at, config.fresh_days, refresh_ms),
+        )
+
+    def _filters(self, suppressed: Suppressed) -> tuple[Filter, ...]:
+        num_videos = len(self.catalogue)
+        return (
+            filters.Removed(suppressed),
+            filters.NotYetUploaded(self.catalogue.uploaded_at),
+            filters.Current(),
+            filters.Seen(num_videos),
+            filters.Dismissed(suppressed, num_videos),
         )
 
 

@@ -34,6 +34,13 @@ def client(site):
         yield client
 
 
+@pytest.fixture(scope="session")
+def reader():
+    """One client for all tests that only ask."""
+    with TestClient(create_app(fakes.services(ManualClock(NOW)))) as client:
+        yield client
+
+
 @pytest.fixture
 def make_client(site):
     """A client over the site, or over other services, with some of them replaced."""

@@ -57,42 +57,42 @@ def test_stage_times_are_in_a_header_browsers_understand(client):
 
 @pytest.mark.parametrize("path", SURFACES)
 @pytest.mark.parametrize("k", ["0", "-1", "1000000", "ten", "", "1.5"])
-def test_k_out_of_range_is_refused(client, path, k):
-    answer = client.get(path, params={"k": k})
+def test_k_out_of_range_is_refused(reader, path, k):
+    answer = reader.get(path, params={"k": k})
     assert answer.status_code == 422
     assert "k" in answer.json()["error"]
     assert answer.json()["details"][0]["where"] == "query.k"
 
 
 @pytest.mark.parametrize("path", SURFACES)
-def test_k_at_its_bounds_is_answered(client, path):
-    assert len(client.get(path, params={"k": 1}).json()["videos"]) == 1
-    assert len(client.get(path, params={"k": MAX_K}).json()["videos"]) == MAX_K
+def test_k_at_its_bounds_is_answered(reader, path):
+    assert len(reader.get(path, params={"k": 1}).json()["videos"]) == 1
+    assert len(reader.get(path, params={"k": MAX_K}).json()["videos"]) == MAX_K
 
 
 @pytest.mark.parametrize("viewer", ["", "nobody has this id", "💥", "99999999999999999999", "' OR 1=1 --"])
-def test_an_unknown_viewer_gets_a_page(client, viewer):
-    answer = client.get("/recommend", params={"viewer_id": viewer})
+def test_an_unknown_viewer_gets_a_page(reader, viewer):
+    answer = reader.get("/recommend", params={"viewer_id": viewer})
     assert answer.status_code == 200
     assert len(answer.json()["videos"]) == 10
     assert answer.json()["viewer_id"] == viewer
 
 
-def test_a_viewer_id_without_end_is_refused(client):
-    assert client.get("/recommend", params={"viewer_id": "x" * 101}).status_code == 422
+def test_a_viewer_id_without_end_is_refused(reader):
+    assert reader.get("/recommend", params={"viewer_id": "x" * 101}).status_code == 422
 
 
-def test_up_next_follows_the_video_and_leaves_it_out(client):
-    page = SlateOut.model_validate(client.get("/upnext/5", params={"viewer_id": "3", "k": 20}).json())
+def test_up_next_follows_the_video_and_leaves_it_out(reader):
+    page = SlateOut.model_validate(reader.get("/upnext/5", params={"viewer_id": "3", "k": 20}).json())
     assert page.surface == UP_NEXT
     assert "5" not in {video.video_id for video in page.videos}
-    here = client.get("/videos/5").json()["category"]
+    here = reader.get("/videos/5").json()["category"]
     assert sum(video.category == here for video in page.videos) > 5
 
 
 @pytest.mark.parametrize("path", ["/upnext/no such video", "/videos/no such video", "/videos/-1", "/upnext/0"])
-def test_an_unknown_video_is_a_404_with_a_body(client, path):
-    answer = client.get(path)
+def test_an_unknown_video_is_a_404_with_a_body(reader, path):
+    answer = reader.get(path)
     assert answer.status_code == 404
     assert answer.json()["error"] == f"there is no video '{path.rpartition('/')[2]}'"
 
@@ -104,16 +104,16 @@ def test_degradation_is_said_in_words(client, site):
     assert answer["reasons"] == ["viewer histories are unavailable right now"]
 
 
-def test_search_finds_titles(client):
-    found = Found.model_validate(client.get("/search", params={"q": "star forgets"}).json())
+def test_search_finds_titles(reader):
+    found = Found.model_validate(reader.get("/search", params={"q": "star forgets"}).json())
     assert found.videos
     assert all("star forgets" in video.title for video in found.videos)
-    assert len(client.get("/search", params={"q": "the", "k": 3}).json()["videos"]) == 3
+    assert len(reader.get("/search", params={"q": "the", "k": 3}).json()["videos"]) == 3
 
 
 @pytest.mark.parametrize("text", ["", "   ", "zzzz", '" OR *', "NEAR(", "'; DROP TABLE x; --", "日本語", "%00"])
-def test_search_survives_any_text(client, text):
-    answer = client.get("/search", params={"q": text})
+def test_search_survives_any_text(reader, text):
+    answer = reader.get("/search", params={"q": text})
     assert answer.status_code == 200
     assert answer.json()["videos"] == []
 
@@ -152,14 +152,14 @@ def test_a_click_counts_on_the_next_page(client, site):
     assert {row["viewer_id"] for row in site.event_log.rows} == {to_id("3")}
 
 
-def test_methods_and_paths_that_do_not_exist(client):
-    assert client.post("/recommend").status_code == 405
-    assert client.get("/events").status_code == 405
-    assert client.get("/no/such/path").json()["error"] == "Not Found"
+def test_methods_and_paths_that_do_not_exist(reader):
+    assert reader.post("/recommend").status_code == 405
+    assert reader.get("/events").status_code == 405
+    assert reader.get("/no/such/path").json()["error"] == "Not Found"
 
 
-def test_the_description_names_every_answer(client):
-    api = client.get("/openapi.json").json()
+def test_the_description_names_every_answer(reader):
+    api = reader.get("/openapi.json").json()
     ok = api["paths"]["/recommend"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert ok == {"$ref": "#/components/schemas/SlateOut"}
     body = api["paths"]["/events"]["post"]["requestBody"]["content"]["application/json"]["schema"]

@@ -83,23 +83,23 @@ def test_a_broken_event_is_named_and_the_others_count(client, site, change, reas
 
 
 @pytest.mark.parametrize("thing", [None, 7, "click", [], {}])
-def test_things_that_are_no_events_are_named(client, thing):
-    answer = post(client, [thing])
+def test_things_that_are_no_events_are_named(reader, thing):
+    answer = post(reader, [thing])
     assert answer.status_code == 422
     assert answer.json()["accepted"] == []
     assert answer.json()["rejected"][0]["index"] == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"events": 3}', b'{"events": []}', b'"\xff"', b'{"event": []}'])
-def test_a_body_that_is_no_batch_is_refused(client, body):
-    answer = client.post("/events", content=body, headers={"content-type": "application/json"})
+def test_a_body_that_is_no_batch_is_refused(reader, body):
+    answer = reader.post("/events", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["error"].startswith("the body")
 
 
-def test_not_a_number_is_not_json(client):
+def test_not_a_number_is_not_json(reader):
     body = json.dumps({"events": [{**GOOD, "kind": "watch", "value": math.nan}]})
-    assert client.post("/events", content=body, headers={"content-type": "application/json"}).status_code == 422
+    assert reader.post("/events", content=body, headers={"content-type": "application/json"}).status_code == 422
 
 
 def test_a_thousand_events_fit_and_one_more_does_not(client, site):
@@ -112,8 +112,8 @@ def test_a_thousand_events_fit_and_one_more_does_not(client, site):
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_only_json_is_taken(client, kind):
-    answer = client.post("/events", content=json.dumps({"events": [GOOD]}), headers={"content-type": kind})
+def test_only_json_is_taken(reader, kind):
+    answer = reader.post("/events", content=json.dumps({"events": [GOOD]}), headers={"content-type": kind})
     assert answer.status_code == 415
 
 

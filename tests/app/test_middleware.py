@@ -6,8 +6,8 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.mark.parametrize("path", ["/", "/recommend", "/no such page", "/recommend?k=0", "/ops", "/metrics", "/docs"])
-def test_every_answer_is_guarded(client, path):
-    headers = client.get(path).headers
+def test_every_answer_is_guarded(reader, path):
+    headers = reader.get(path).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -17,8 +17,8 @@ def test_every_answer_is_guarded(client, path):
     assert headers["cache-control"] == "no-store"
 
 
-def test_a_body_that_says_it_is_too_large_is_refused(client):
-    answer = client.post("/events", content=b" " * (MAX_BODY + 1), headers=JSON)
+def test_a_body_that_says_it_is_too_large_is_refused(reader):
+    answer = reader.post("/events", content=b" " * (MAX_BODY + 1), headers=JSON)
     assert answer.status_code == 413
     assert "larger than 1,000,000 bytes" in answer.json()["error"]
 
@@ -32,8 +32,8 @@ def test_a_body_that_does_not_say_is_counted(client, site):
     assert site.event_log.rows == []
 
 
-def test_a_body_at_the_limit_is_read(client):
-    answer = client.post("/events", content=b" " * MAX_BODY, headers=JSON)
+def test_a_body_at_the_limit_is_read(reader):
+    answer = reader.post("/events", content=b" " * MAX_BODY, headers=JSON)
     assert answer.status_code == 422
 
 

@@ -33,7 +33,7 @@ def test_exact_neighbours_are_the_argsort_of_the_score():
 @pytest.mark.parametrize("kind", ["exact", "hnsw", "ivfpq"])
 def test_every_kind_reaches_its_bound_and_survives_saving(kind, tmp_path):
     vectors = clustered(1500)
-    config = IndexConfig(kind=kind, pq_bytes=8, ivf_lists=16, effort=16, recall_queries=50)
+    config = IndexConfig(kind=kind, pq_parts=4, pq_bits=4, ivf_lists=8, effort=8, recall_queries=50)
     built = indexes.build(vectors, config)
     assert built.recall >= 0.99
     assert built.recall == pytest.approx(indexes.measured_recall(built, vectors, clustered(50, seed=3), 100), abs=0.02)
