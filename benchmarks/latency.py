@@ -67,7 +67,9 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
         "requests": len(latencies),
         "ready_s": round(ready_s, 2),
         "service_memory_mib": memory_mib,
-        "client_ms": {name: round(float(np.percentile(latencies, q)), 2) for name, q in (("p50", 50), ("p95", 95), ("p99", 99))},
+        "client_ms": {
+            name: round(float(np.percentile(latencies, q)), 2) for name, q in (("p50", 50), ("p95", 95), ("p99", 99))
+        },
         "server_stage_p50_ms": stages,
     }
 

@@ -80,7 +80,8 @@ class Tables(nn.Module):
             _check(config)
             groups[config.optimizer, config.weighted, config.learning_rate].append(config)
         place = device or default_device()
-        self.collections = nn.ModuleList([_collection(group, place) for group in groups.values()])
+        with torch.random.fork_rng(devices=[]):  # torchrec draws a start of its own, which `_initialise` replaces
+            self.collections = nn.ModuleList([_collection(group, place) for group in groups.values()])
         self._pairs: list[tuple[list[TableConfig], Any]] = list(zip(groups.values(), self.collections, strict=True))
         self._initialise(seed)
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,12 +46,12 @@ class Definitions:
         yield from (self.history, self.watches, *self.viewer, *self.viewer_codes, *self.context_codes)
         yield from (*self.video, *self.cross, *self.cross_codes)
 
-    @property
+    @cached_property
     def viewer_sums(self) -> tuple[Sum, ...]:
         """Window sums kept per viewer; the position of each is its index in a ViewerState."""
         return distinct(spec for feature in self.viewer for spec in feature.sums())
 
-    @property
+    @cached_property
     def video_sums(self) -> tuple[Sum, ...]:
         """Window sums kept per video."""
         return distinct(spec for feature in self.video for spec in feature.sums())

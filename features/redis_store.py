@@ -77,7 +77,7 @@ class RedisStore:
         viewer_ids = states.viewer_ids.tolist()
         for begin in range(0, len(viewer_ids), _LOAD_BLOCK):
             with self._guard():
-                pipe = self._writer.pipeline(transaction=True)
+                pipe = self._writer.pipeline(transaction=False)
                 for place in range(begin, min(begin + _LOAD_BLOCK, len(viewer_ids))):
                     self._queue_replace(pipe, viewer_ids[place], states[place])
                 pipe.execute()
@@ -113,13 +113,13 @@ class RedisStore:
 
     def _queue_add(self, pipe: Any, viewer_id: int, update: ViewerState) -> None:
         counts, clicks, watches = self._keys(viewer_id)
-        for index, tile, amount in update.counts.tolist():
-            pipe.hincrby(counts, _pack(index, tile), amount)
+        for field, amount in zip(_packed(update.counts[:, :2]), update.counts[:, 2].tolist(), strict=True):
+            pipe.hincrby(counts, field, amount)
         if len(update.counts):
             pipe.expire(counts, self._ttl_s)
         for key, rows, limit in ((clicks, update.clicks, SEEN_LIMIT), (watches, update.watches, REMEMBERED_WATCHES)):
             if len(rows):
-                pipe.lpush(key, *(row.tobytes() for row in rows[::-1]))
+                pipe.lpush(key, *_packed(rows[::-1]))
                 pipe.ltrim(key, 0, limit - 1)
                 pipe.expire(key, self._ttl_s)
 
@@ -127,11 +127,11 @@ class RedisStore:
         keys = self._keys(viewer_id)
         pipe.delete(*keys)
         if len(state.counts):
-            pipe.hset(keys[0], mapping={_pack(index, tile): amount for index, tile, amount in state.counts.tolist()})
+            pipe.hset(keys[0], mapping=dict(zip(_packed(state.counts[:, :2]), state.counts[:, 2].tolist(), strict=True)))
             pipe.expire(keys[0], self._ttl_s)
         for key, rows in ((keys[1], state.clicks), (keys[2], state.watches)):
             if len(rows):
-                pipe.rpush(key, *(row.tobytes() for row in rows))
+                pipe.rpush(key, *_packed(rows))
                 pipe.expire(key, self._ttl_s)
 
 
@@ -146,12 +146,14 @@ def _client(url: str, timeout_s: float) -> redis.Redis:
     )
 
 
-def _pack(*values: int) -> bytes:
-    return np.array(values, dtype="<i8").tobytes()
+def _packed(rows: Ints) -> list[bytes]:
+    """n packed rows from [n, width]."""
+    width, buffer = 8 * rows.shape[1], rows.astype("<i8").tobytes()
+    return [buffer[begin : begin + width] for begin in range(0, len(buffer), width)]
 
 
 def _rows(packed: Sequence[bytes], width: int) -> Ints:
-    """[n, width] from n packed rows."""
+    """The inverse of `_packed`."""
     return np.frombuffer(b"".join(packed), dtype="<i8").reshape(-1, width).astype(np.int64, copy=False)
 
 

@@ -65,7 +65,7 @@ class VideoState:
             newest = self.newest[index]
             tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
             weights_BSJ[:, begin : begin + spec.tiles, index] = tile_of_slot > spec.tile(at_B)[:, None] - spec.tiles
-        found = np.matmul(self.counts[video_BK].astype(np.float64), weights_BSJ).astype(np.int64)
+        found = np.matmul(self.counts.take(video_BK, axis=0).astype(np.float64), weights_BSJ).astype(np.int64)
         return {spec: found[..., index] for index, spec in enumerate(self.sums)}
 
     def save(self, path: Path) -> None:

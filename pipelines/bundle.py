@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from serving.releases import CATALOGUE, INDEX, LINEAGE, SCHEMA, VIDEO_STATE, VIEWER_STATES, VIEWERS
 
 from core import config as configs
 from data import interactions
@@ -33,6 +32,7 @@ from retrieval import export as tower_files
 from retrieval.encoder import VECTORS
 from retrieval.towers import TwoTower
 from serving import search
+from serving.releases import CATALOGUE, INDEX, LINEAGE, SCHEMA, VIDEO_STATE, VIEWER_STATES, VIEWERS
 
 
 @dataclass(frozen=True)

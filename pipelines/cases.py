@@ -71,12 +71,12 @@ def time_split(
     interactions: Interactions, t0: int, uploaded_at: NDArray[np.int64], *, max_cases: int = 20_000, seed: int = 0
 ) -> HeldOut:
     """The cases at or after `t0`; more than `max_cases` are sampled uniformly. A repeated video is nobody's target."""
-    at, rows = interactions.at, interactions.video_rows
+    at, rows = interactions.asked_at, interactions.video_rows
     begins = interactions.offsets[interactions.viewer_rows]
     asked = (at >= t0) & _first_times(interactions) & (uploaded_at[rows] <= at)
     positions = _sample(np.flatnonzero(asked), max_cases, seed)
-    histories = Ragged.slices(rows, begins[positions], _tie_starts(interactions)[positions])
-    first_at = at[begins[positions]]
+    histories = Ragged.slices(rows, begins[positions], _known_until(interactions)[positions])
+    first_at = interactions.at[begins[positions]]
     cases = Cases(
         viewer_ids=interactions.viewer_ids[interactions.viewer_rows[positions]],
         at=at[positions],
@@ -144,13 +144,12 @@ def _first_times(interactions: Interactions) -> NDArray[np.bool_]:
     return first
 
 
-def _tie_starts(interactions: Interactions) -> NDArray[np.int64]:
-    """[n] position of the viewer's first interaction at the same instant: what came strictly earlier ends there."""
-    positions = np.arange(len(interactions))
-    starts = np.ones(len(interactions), dtype=bool)
-    same_viewer = np.diff(interactions.viewer_rows) == 0
-    starts[1:] = ~(same_viewer & (np.diff(interactions.at) == 0))
-    return np.maximum.accumulate(np.where(starts, positions, 0))
+def _known_until(interactions: Interactions) -> NDArray[np.int64]:
+    """[n] end of the viewer's interactions that were received strictly before each one was asked for."""
+    viewers, at = interactions.viewer_rows.astype(np.int64), interactions.at
+    since = int(min(at.min(initial=0), interactions.asked_at.min(initial=0)))
+    span = int(at.max(initial=0)) - since + 1
+    return np.searchsorted(viewers * span + (at - since), viewers * span + (interactions.asked_at - since)).astype(np.int64)
 
 
 def _sample(positions: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from serving.releases import CATALOGUE, LINEAGE, VIEWERS, LoadedRelease, open_files
 
 from core import config as configs
 from core import release
@@ -32,6 +31,7 @@ from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.reader import OfflineReader
 from pipelines.spaces import Space
+from serving.releases import CATALOGUE, LINEAGE, VIEWERS, LoadedRelease, open_files
 
 PROTOCOL = (
     "global time split: every first click after t0 is a case, one target, full catalogue, seen videos filtered, "
@@ -89,7 +89,9 @@ def _release_models(
 ) -> FittedModels:
     cases = held_out.cases
     rows = np.zeros(len(cases), dtype=np.int32)  # the features of no particular video are asked for
-    features = offline.build(dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows, with_seen=True)
+    features = offline.build(
+        dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows, with_seen=True
+    )
     loaded = open_files(path)
     reader = OfflineReader(features, cases.viewer_ids, cases.at)
 

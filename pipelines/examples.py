@@ -11,17 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from retrieval.index import VectorIndex
 
 from core import columns as c
-from core import events as ev
 from core import rng
-from data.catalogue import Catalogue, ViewerTable
+from core.ragged import Ragged
+from data.catalogue import Catalogue, ViewerTable, lookup
+from data.interactions import PAGE_AT, with_page
 from data.labels import definitions as labels
 from features import offline
 from features.schema import FeatureBatch, ViewerPart
 from ranking.batches import Impressions, Lists
 from retrieval.batches import RetrievalExamples
+from retrieval.index import VectorIndex
 
 Encode = Callable[[ViewerPart], NDArray[np.float32]]
 _BLOCK = 8_192
@@ -35,9 +36,21 @@ class Clicks:
     viewer_ids: NDArray[np.int64]
     video_rows: NDArray[np.int32]
     at: NDArray[np.int64]
+    """Instant of the page, see `data.interactions.with_page`."""
+    uploaded_at: NDArray[np.int64]
+    """[V] of the catalogue."""
 
     def __len__(self) -> int:
         return len(self.at)
+
+    def eligible(self, positions: NDArray[np.int64], rows_BS: NDArray[np.int32]) -> NDArray[np.int32]:
+        """`rows_BS` with −1 in place of the clicked video, what the viewer had seen, and what was not yet uploaded."""
+        known = Ragged.of(self.features.viewer_part(positions).seen)
+        width = len(self.uploaded_at)
+        seen = np.unique(known.owners * width + known.values)
+        asked = np.arange(len(positions))[:, None] * width + rows_BS
+        fit = (rows_BS >= 0) & (rows_BS != self.video_rows[positions][:, None]) & (lookup(seen, asked) < 0)
+        return np.where(fit & (self.uploaded_at[rows_BS] <= self.at[positions][:, None]), rows_BS, -1).astype(np.int32)
 
     def between(self, begin: int, end: int) -> NDArray[np.int64]:
         """Positions of clicks with begin ≤ at < end."""
@@ -54,13 +67,13 @@ class Clicks:
 
 
 def clicks(events: pl.DataFrame, catalogue: Catalogue, viewers: ViewerTable, until: int) -> Clicks:
-    """Every click on a known video received before `until`."""
-    found = events.filter((pl.col(c.KIND) == ev.CLICK) & (pl.col(c.RECEIVED_AT) < until))
+    """Every click on a known video received before `until`, asked about at the instant of its page."""
+    found = with_page(events).filter(pl.col(c.RECEIVED_AT) < until)
     rows = catalogue.rows(found[c.VIDEO_ID].fill_null(-1).to_numpy())
     found, rows = found.filter(pl.Series(rows >= 0)), rows[rows >= 0]
-    viewer_ids, at = found[c.VIEWER_ID].to_numpy(), found[c.RECEIVED_AT].to_numpy()
-    built = offline.build(events, catalogue, viewers, viewer_ids=viewer_ids, at=at, video_rows=rows)
-    return Clicks(built, viewer_ids, rows, at)
+    viewer_ids, at = found[c.VIEWER_ID].to_numpy(), found[PAGE_AT].to_numpy()
+    built = offline.build(events, catalogue, viewers, viewer_ids=viewer_ids, at=at, video_rows=rows, with_seen=True)
+    return Clicks(built, viewer_ids, rows, at, catalogue.uploaded_at)
 
 
 def encode_all(features: offline.OfflineFeatures, rows: NDArray[np.int64], encode: Encode) -> NDArray[np.float32]:
@@ -137,11 +150,10 @@ def list_rows(
     A sampled video equal to the clicked one is masked. `feedback` holds liked and disliked per click (nan where unknown).
     """
     viewer_BD = encode_all(clicked.features, positions, encode)
-    target = clicked.video_rows[positions][:, None]
-    negatives = _negatives(viewer_BD, index, len(video_VD), config, seed)
-    rows = np.concatenate([target, negatives], axis=1).astype(np.int32)
-    valid = (rows >= 0) & np.concatenate([np.ones_like(target, dtype=bool), negatives != target], axis=1)
-    rows = np.where(rows >= 0, rows, 0)
+    target = clicked.video_rows[positions]
+    negatives = _negatives(clicked, positions, viewer_BD, index, config, seed)
+    rows = np.concatenate([target[:, None], negatives], axis=1)
+    valid, rows = rows >= 0, np.maximum(rows, 0)
 
     def batch(chosen: NDArray[np.int64]) -> FeatureBatch:
         return clicked.features.against(positions[chosen], rows[chosen])
@@ -158,14 +170,28 @@ def list_rows(
 
 
 def _negatives(
-    viewer_BD: NDArray[np.float32], index: VectorIndex, num_videos: int, config: ListConfig, seed: int
+    clicked: Clicks,
+    positions: NDArray[np.int64],
+    viewer_BD: NDArray[np.float32],
+    index: VectorIndex,
+    config: ListConfig,
+    seed: int,
 ) -> NDArray[np.int32]:
+    """What could have been shown instead: never the clicked video, one already seen, or one not yet uploaded. −1 padding."""
     random = rng.stream(seed, "ranker negatives")
-    depth = min(config.depth, num_videos)
-    drawn = []
-    for i in range(0, len(viewer_BD), _BLOCK):
-        _, found = index.search(viewer_BD[i : i + _BLOCK], depth)
-        picks = random.integers(0, depth, size=(len(found), config.retrieved))
-        drawn.append(np.take_along_axis(found, picks, axis=1))
-    uniform = random.integers(0, num_videos, size=(len(viewer_BD), config.uniform), dtype=np.int32)
-    return np.concatenate([np.concatenate(drawn), uniform], axis=1).astype(np.int32)
+    num_videos = len(clicked.uploaded_at)
+    blocks = []
+    for i in range(0, len(positions), _BLOCK):
+        chosen = positions[i : i + _BLOCK]
+        _, found = index.search(viewer_BD[i : i + _BLOCK], min(config.depth, num_videos))
+        uniform = random.integers(0, num_videos, size=(len(chosen), 2 * config.uniform), dtype=np.int32)
+        near = _draw(clicked.eligible(chosen, found), config.retrieved, random)
+        blocks.append(np.concatenate([near, _draw(clicked.eligible(chosen, uniform), config.uniform, random)], axis=1))
+    return np.concatenate(blocks)
+
+
+def _draw(rows_BS: NDArray[np.int32], num: int, random: np.random.Generator) -> NDArray[np.int32]:
+    """`num` of each line's entries that are not −1, without replacement; −1 where there are not enough."""
+    keys = np.where(rows_BS >= 0, random.random(rows_BS.shape), np.inf)
+    num = min(num, rows_BS.shape[1])
+    return np.take_along_axis(rows_BS, np.argsort(keys, axis=1)[:, :num], axis=1)

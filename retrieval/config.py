@@ -26,7 +26,7 @@ class TwoTowerConfig:
     batch_size: int = 1024
     uniform_negatives: int = 1024
     """Drawn from the whole catalogue and shared by the batch; the batch's own videos are negatives too."""
-    epochs: int = 8
+    epochs: int = 6
     table_learning_rate: float = 0.05
     """Row-wise Adagrad on video ids."""
     code_learning_rate: float = 0.005

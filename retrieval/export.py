@@ -6,6 +6,7 @@ video_vectors.npy                      [V, D] unit vectors as of `at`, catalogue
 retrieval.json                         what the encoder must know
 """
 
+import copy
 import json
 import logging
 import warnings
@@ -85,7 +86,7 @@ def _write_onnx(layers: nn.Module, width: int, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                layers.cpu(),
+                copy.deepcopy(layers).cpu().eval(),
                 (torch.zeros(2, width),),
                 str(path),
                 input_names=["inputs"],

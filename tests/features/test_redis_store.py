@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,7 @@ def test_the_server_dies_with_its_killed_parent():
         parent.send_signal(signal.SIGKILL)
     wait_until(lambda: not path.exists())
     wait_until(lambda: not _is_running(server))
+    shutil.rmtree(path.parent)
 
 
 def _is_running(process_id: int) -> bool:

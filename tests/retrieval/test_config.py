@@ -1,0 +1,33 @@
+from dataclasses import replace
+
+import pytest
+
+from core import config
+from core.errors import ConfigError
+from retrieval.config import IndexConfig, TwoTowerConfig
+
+
+@pytest.mark.parametrize("preset", [TwoTowerConfig.tiny(), TwoTowerConfig.demo(), TwoTowerConfig.full()])
+def test_presets_survive_json(preset):
+    assert config.from_dict(TwoTowerConfig, config.to_dict(preset)) == preset
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schedule": "warm"},
+        {"dim": 30},
+        {"temperature": 0.0},
+        {"id_dropout": 1.0},
+        {"batch_size": 1},
+        {"uniform_negatives": -1},
+    ],
+)
+def test_values_that_cannot_work_are_refused(change):
+    with pytest.raises(ConfigError):
+        replace(TwoTowerConfig.tiny(), **change)
+
+
+def test_index_kinds_are_known():
+    with pytest.raises(ConfigError, match="none of"):
+        IndexConfig(kind="lsh")
