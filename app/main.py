@@ -15,7 +15,7 @@ from app.ops import Ops
 from app.pages import Pages
 from app.services import Services
 from app.telemetry import Telemetry
-from core.clock import SystemClock
+from core.clock import ContinuedClock, SystemClock
 from core.event_log import SqliteEventLog
 from core.settings import Settings
 from features import redis_server
@@ -65,9 +65,10 @@ def open_services(settings: Settings, *, releases: Path, events: Path, pointer: 
         StoreUnavailable: no store server could be reached or started.
     """
     with redis_server.running(settings) as store_url:
-        log, clock = SqliteEventLog(events), SystemClock()
+        log = SqliteEventLog(events)
         holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.close(), pointer=pointer)
         live = LiveReleases(holder)
+        clock = ContinuedClock(max(int(live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
         impressions = ImpressionLogger(log, clock, appended=live.notify)
 
         def close() -> None:

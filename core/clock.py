@@ -49,15 +49,17 @@ class ManualClock:
 
 
 class ContinuedClock:
-    """Time that goes on from a log's end: an old log is served as if its last event had just happened.
+    """Time that goes on from a log's end: a log that ended over a day ago is served as if its last event had just happened.
 
-    Without it, a log of 1998 served today has empty windows, ages of decades, and features the models never saw.
+    Without it, a log of 1998 served today has empty windows, ages of decades, and features the models never saw. A log that is
+    up to date keeps the base clock's time.
     """
 
     def __init__(self, end_at: int, base: Clock) -> None:
         self._base = base
-        self._shift = end_at - base.now()
+        behind = base.now() - end_at
+        self._shift = behind if behind > DAY_MS else 0
 
     def now(self) -> int:
         """Milliseconds since the epoch, in the log's time."""
-        return self._base.now() + self._shift
+        return self._base.now() - self._shift

@@ -79,6 +79,14 @@ class SqliteEventLog:
             row[c.EXPLORATION] = None if row[c.EXPLORATION] is None else bool(row[c.EXPLORATION])
         return pa.Table.from_pylist(rows, schema=c.EVENTS), found[-1][0] if found else after
 
+    def newest_at(self) -> int:
+        """The latest `received_at` in the log, 0 when it is empty."""
+        try:
+            found = self._connection().execute(f"SELECT max({c.RECEIVED_AT}) FROM events").fetchone()
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"the event log at {self._path} could not be read: {error}") from error
+        return int(found[0] or 0)
+
     def close(self) -> None:
         """Close this thread's connection."""
         connection = getattr(self._local, "connection", None)

@@ -63,6 +63,7 @@ def publish(root: Path, write: Callable[[Path], None], **facts: Any) -> Release:
         release_id = content_id(files, facts["feature_schema"])
         manifest = Manifest(release_id=release_id, files=files, **facts)
         (staged / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True))
+        staged.chmod(0o755)  # mkdtemp lets nobody else in, but another account may serve the release
         for path in [*staged.rglob("*"), staged]:
             _fsync(path)
         target = root / release_id
@@ -133,6 +134,7 @@ def _replace(path: Path, text: str) -> None:
     with os.fdopen(handle, "w") as file:
         file.write(text + "\n")
         file.flush()
+        os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
     os.replace(staged, path)
     _fsync(path.parent)

@@ -63,6 +63,7 @@ def snapshot(dataset: Dataset, root: Path, code_version: str) -> Snapshot:
     try:
         _write(dataset, staged)
         (staged / _MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True))
+        staged.chmod(0o755)  # mkdtemp lets nobody else in
         _sync(staged)
         _move(staged, root / snapshot_id)
     finally:

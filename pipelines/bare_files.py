@@ -23,6 +23,7 @@ from pipelines import cases as splits
 from pipelines.cases import Cases, HeldOut
 from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage, fit_baselines
 from pipelines.evaluate import evaluate as measure
+from pipelines.examples import ListConfig, draw
 from pipelines.held_out import PROTOCOL, FileLog, read_held_out, read_log
 from pipelines.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
@@ -38,8 +39,7 @@ from retrieval.batches import bare_schema, from_interactions, history_part
 from retrieval.encoder import VECTORS, ViewerEncoder
 from retrieval.towers import TwoTower
 
-_NEGATIVES = 31
-_DEPTH = 300
+_BLOCK = 1_024
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _two_stages(bare: Bare, config: RunConfig, stages: Stages) -> FittedModels:
         with stages("towers") as stage:
             first = _towers(bare, train, config, stage.advance)
         with stages("ranker") as stage:
-            lists = _lists(bare, last, *_exported(first, bare, Path(folder)), config.seed)
+            lists = _lists(bare, last, *_exported(first, bare, Path(folder)), config.lists, config.seed)
             ranker = ranking.train(
                 config.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
             )
@@ -140,30 +140,33 @@ def _exported(towers: TwoTower, bare: Bare, folder: Path) -> tuple[ViewerEncoder
     return ViewerEncoder.load(folder), np.load(folder / VECTORS)
 
 
-def _lists(bare: Bare, last: HeldOut, encoder: ViewerEncoder, video_VD: NDArray[np.float32], seed: int) -> Lists:
-    """Each viewer's last interaction among videos drawn from the first ranks of retrieval."""
+def _lists(
+    bare: Bare, last: HeldOut, encoder: ViewerEncoder, video_VD: NDArray[np.float32], config: ListConfig, seed: int
+) -> Lists:
+    """Each viewer's last interaction, where it was retrieved, among a sample of what else was."""
     cases, random = last.cases, rng.stream(seed, "ranker negatives")
     targets = last.targets.values[last.targets.offsets[:-1]][:, None]
-    rows, affinity = [], []
-    for begin in range(0, len(cases), 1_024):
-        block = slice(begin, min(begin + 1_024, len(cases)))
+    kept, rows, affinity = [], [], []
+    for begin in range(0, len(cases), _BLOCK):
+        block = slice(begin, min(begin + _BLOCK, len(cases)))
         scores = encoder.encode(bare.part(cases, block)) @ video_VD.T
-        found = top_k(cases.hide(scores.copy(), block), min(_DEPTH, cases.num_videos))
-        picks = random.integers(0, found.shape[1], size=(len(found), _NEGATIVES))
-        drawn = np.concatenate([targets[block], np.take_along_axis(found, picks, axis=1)], axis=1)
+        found = top_k(cases.hide(scores.copy(), block), min(config.depth, cases.num_videos))
+        hit = (found == targets[block]).any(axis=1)
+        others = draw(np.where(found == targets[block], -1, found), config.negatives, random)
+        drawn = np.concatenate([targets[block], others], axis=1)[hit]
+        kept.append(begin + np.flatnonzero(hit))
         rows.append(drawn)
-        affinity.append(np.take_along_axis(scores, np.maximum(drawn, 0), axis=1))
-    video_BK = np.concatenate(rows).astype(np.int32)
-    mask = (video_BK >= 0) & ((video_BK != targets) | (np.arange(video_BK.shape[1]) == 0))
-    video_BK = np.maximum(video_BK, 0)
-    unknown = np.full(len(cases), np.nan, dtype=np.float32)
+        affinity.append(np.take_along_axis(scores[hit], np.maximum(drawn, 0), axis=1))
+    chosen_cases, video_BK = np.concatenate(kept), np.concatenate(rows).astype(np.int32)
+    mask, video_BK = video_BK >= 0, np.maximum(video_BK, 0)
+    unknown = np.full(len(chosen_cases), np.nan, dtype=np.float32)
 
     def features(chosen: NDArray[np.int64]) -> FeatureBatch:
-        histories = cases.histories.take(chosen)
+        histories = cases.histories.take(chosen_cases[chosen])
         part = history_part([histories[i] for i in range(len(histories))], bare.schema)
         return bare.batch(part, video_BK[chosen])
 
-    return Lists(features, np.concatenate(affinity), cases.at, mask, unknown, unknown)
+    return Lists(features, np.concatenate(affinity), cases.at[chosen_cases], mask, unknown, unknown)
 
 
 def _ranked(

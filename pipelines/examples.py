@@ -125,12 +125,11 @@ def impression_rows(
 class ListConfig:
     """How lists of candidates are drawn."""
 
-    retrieved: int = 24
-    """Negatives among what retrieval returned."""
-    uniform: int = 7
-    """Negatives drawn uniformly from the catalogue."""
-    depth: int = 300
-    """Retrieved negatives come from the first `depth` ranks."""
+    negatives: int = 31
+    """Drawn uniformly from what retrieval returned: a list is a sample of what the ranker will be asked to order."""
+    depth: int = 500
+    """How many videos retrieval returns. A click on anything further down becomes no list: where only the clicked video may lie
+    beyond `depth`, a low affinity would give it away."""
     max_lists: int = 30_000
     """Clicks that become lists, drawn uniformly when there are more."""
 
@@ -145,13 +144,14 @@ def list_rows(
     seed: int,
     feedback: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> Lists:
-    """One list per click: the clicked video in column 0, then sampled negatives.
+    """One list per click on a retrieved video: that one in column 0, then what could have been shown instead.
 
-    A sampled video equal to the clicked one is masked. `feedback` holds liked and disliked per click (nan where unknown).
+    `feedback` holds liked and disliked per click (nan where unknown).
     """
     viewer_BD = encode_all(clicked.features, positions, encode)
+    retrieved, negatives = _negatives(clicked, positions, viewer_BD, index, config, seed)
+    positions, viewer_BD, negatives = positions[retrieved], viewer_BD[retrieved], negatives[retrieved]
     target = clicked.video_rows[positions]
-    negatives = _negatives(clicked, positions, viewer_BD, index, config, seed)
     rows = np.concatenate([target[:, None], negatives], axis=1)
     valid, rows = rows >= 0, np.maximum(rows, 0)
 
@@ -176,21 +176,20 @@ def _negatives(
     index: VectorIndex,
     config: ListConfig,
     seed: int,
-) -> NDArray[np.int32]:
-    """What could have been shown instead: never the clicked video, one already seen, or one not yet uploaded. −1 padding."""
+) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Whether each clicked video was retrieved, and what could have been shown instead, −1 padding."""
     random = rng.stream(seed, "ranker negatives")
     num_videos = len(clicked.uploaded_at)
-    blocks = []
+    hits, blocks = [], []
     for i in range(0, len(positions), _BLOCK):
         chosen = positions[i : i + _BLOCK]
         _, found = index.search(viewer_BD[i : i + _BLOCK], min(config.depth, num_videos))
-        uniform = random.integers(0, num_videos, size=(len(chosen), 2 * config.uniform), dtype=np.int32)
-        near = _draw(clicked.eligible(chosen, found), config.retrieved, random)
-        blocks.append(np.concatenate([near, _draw(clicked.eligible(chosen, uniform), config.uniform, random)], axis=1))
-    return np.concatenate(blocks)
+        hits.append((found == clicked.video_rows[chosen][:, None]).any(axis=1))
+        blocks.append(draw(clicked.eligible(chosen, found), config.negatives, random))
+    return np.concatenate(hits), np.concatenate(blocks)
 
 
-def _draw(rows_BS: NDArray[np.int32], num: int, random: np.random.Generator) -> NDArray[np.int32]:
+def draw(rows_BS: NDArray[np.int32], num: int, random: np.random.Generator) -> NDArray[np.int32]:
     """`num` of each line's entries that are not −1, without replacement; −1 where there are not enough."""
     keys = np.where(rows_BS >= 0, random.random(rows_BS.shape), np.inf)
     num = min(num, rows_BS.shape[1])

@@ -37,7 +37,7 @@ export function admin(action, token) {
 
 // One id per (page, video, kind): sending it again, e.g. after a reload, counts once.
 export function eventOf(kind, video, viewer, more = {}) {
-  const event = { kind, viewer_id: viewer || "guest", video_id: video.video_id, event_at: Date.now(), ...more };
+  const event = { kind, viewer_id: viewer || "guest", video_id: video.video_id, ...more };
   if (video.request_id) {
     event.request_id = video.request_id;
     event.position = video.position;

@@ -1,6 +1,6 @@
 import pytest
 
-from core.clock import DAY_MS, ManualClock, SystemClock
+from core.clock import DAY_MS, ContinuedClock, ManualClock, SystemClock
 
 
 def test_a_manual_clock_moves_only_when_told() -> None:
@@ -17,3 +17,15 @@ def test_time_never_goes_back() -> None:
 
 def test_the_system_clock_counts_milliseconds_of_this_century() -> None:
     assert 1_577_836_800_000 < SystemClock().now() < 4_102_444_800_000
+
+
+def test_an_old_log_goes_on_where_it_ended() -> None:
+    base = ManualClock(100 * DAY_MS)
+    clock = ContinuedClock(3 * DAY_MS, base)
+    base.advance(7)
+    assert clock.now() == 3 * DAY_MS + 7
+
+
+def test_a_log_of_today_keeps_the_time_of_day() -> None:
+    base = ManualClock(100 * DAY_MS)
+    assert ContinuedClock(100 * DAY_MS - 5, base).now() == 100 * DAY_MS

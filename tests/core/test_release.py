@@ -33,6 +33,13 @@ def test_what_is_published_can_be_loaded_and_verified(tmp_path: Path) -> None:
     assert (found.manifest.metrics, found.release_id, found.path) == ({"auc": 0.5}, release_id, tmp_path / release_id)
 
 
+def test_another_account_may_read_a_release(tmp_path: Path) -> None:
+    release_id = publish(tmp_path)
+    release.point(tmp_path, "live", release_id)
+    assert (tmp_path / release_id).stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "live").stat().st_mode & 0o777 == 0o644
+
+
 def test_the_id_follows_content_not_dates(tmp_path: Path) -> None:
     first = publish(tmp_path)
     assert publish(tmp_path, created_at=2, metrics={}) == first

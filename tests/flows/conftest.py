@@ -1,0 +1,50 @@
+"""The tiny release behind the real app: real store server, real event log, real clock."""
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.main import create_app, open_services
+from app.services import Services
+from core.settings import Settings
+from pipelines import spaces
+from pipelines.spaces import Space
+
+with warnings.catch_warnings():
+    # Starlette prefers httpx2; httpx is what the rest of the tests use.
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
+
+
+@contextmanager
+def opened(space: Space) -> Iterator[tuple[TestClient, Services]]:
+    """What `upnext serve` runs, without the socket."""
+    settings = Settings(var_dir=space.path.parent, redis_url=None, admin_token=None, data_dir=None)
+    with (
+        open_services(settings, releases=space.releases, events=space.events) as services,
+        TestClient(create_app(services)) as client,
+    ):
+        yield client, services
+
+
+@pytest.fixture
+def open_site():
+    """`opened`, for tests that open the same space more than once."""
+    return opened
+
+
+@pytest.fixture
+def own_var(trained, tmp_path) -> Path:
+    """A copy of the trained `var/` that a test may change."""
+    shutil.copytree(trained[0], tmp_path / "var")
+    return tmp_path / "var"
+
+
+@pytest.fixture
+def own_space(own_var) -> Space:
+    """The trained space in it."""
+    return spaces.current(own_var)
