@@ -38,6 +38,9 @@ PROTOCOL = (
     "weights from before t0"
 )
 
+_PAGE = 20
+"""What is served at most of a page when nDCG@20 is measured."""
+
 
 def compare(
     dataset: Dataset,
@@ -113,10 +116,18 @@ def _two_stage(loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset) -
 
     def ranked(cases: Cases, chosen: slice) -> NDArray[np.int32]:
         asked = zip(cases.viewer_ids[chosen].tolist(), cases.at[chosen].tolist(), strict=True)
-        requests = [Request(f"case-{chosen.start + i}", viewer, at, k=DEPTH) for i, (viewer, at) in enumerate(asked)]
-        rows = np.full((len(requests), DEPTH), -1, dtype=np.int32)
-        for row, slate in zip(rows, recommender.recommend(requests), strict=True):
-            row[: len(slate.video_ids)] = loaded.catalogue.rows(slate.video_ids)
-        return rows
+        requests = [Request(f"case-{chosen.start + i}", viewer, at, k=_PAGE) for i, (viewer, at) in enumerate(asked)]
+        pages = np.full((len(requests), _PAGE), -1, dtype=np.int32)
+        for page, slate in zip(pages, recommender.recommend(requests), strict=True):
+            page[: len(slate.video_ids)] = loaded.catalogue.rows(slate.video_ids)
+        return _followed_by(pages, recommender.retrieve(requests).rows_BK)
 
     return ranked
+
+
+def _followed_by(pages_NP: NDArray[np.int32], retrieved_NK: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The pages, then whatever else was retrieved: what recall looks at, where order no longer matters."""
+    on_page = (retrieved_NK[:, :, None] == pages_NP[:, None, :]).any(axis=2)
+    rest = np.where(on_page, -1, retrieved_NK)
+    order = np.argsort(rest < 0, axis=1, kind="stable")
+    return np.concatenate([pages_NP, np.take_along_axis(rest, order, axis=1)], axis=1)[:, :DEPTH]

@@ -27,7 +27,7 @@ class SplitConfig:
 class EvaluationConfig:
     """How the leaderboard is measured."""
 
-    max_cases: int = 4_000
+    max_cases: int = 3_000
     """Test clicks, drawn uniformly when there are more."""
     ease_videos: int = 4_000
     """EASE inverts a dense matrix of this size at most."""

@@ -1,19 +1,14 @@
 """The pages in a real browser, over the invented site: one server and one browser for the whole file."""
 
-import shutil
-import socket
-import threading
-
 import pytest
-import uvicorn
 
 from app import fakes
 from app.main import create_app
-from app.server import configure
 from core.clock import SystemClock
+from tests import browsing
+from tests.browsing import find, press, says, titles, wait
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver on the PATH")
+pytestmark = browsing.needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -23,35 +18,14 @@ def site():
 
 @pytest.fixture(scope="module")
 def url(site):
-    server = uvicorn.Server(configure(create_app(site), "127.0.0.1", 0))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(20)
+    with browsing.served(create_app(site)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    profile = tmp_path_factory.mktemp("chromium")
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--window-size=1400,900",
-    ):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={profile}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with browsing.chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -61,33 +35,6 @@ def page(browser, url):
     browser.execute_script("localStorage.clear(); sessionStorage.clear()")
     yield browser
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-
-
-def wait(page, condition):
-    """What the condition returns once it holds; an element that was replaced meanwhile is looked for again."""
-    from selenium.common.exceptions import StaleElementReferenceException
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(page, 20, 0.05, ignored_exceptions=(StaleElementReferenceException,)).until(condition)
-
-
-def says(page, css, text):
-    """Wait until the element says so."""
-    return wait(page, lambda p: text in p.find_element("css selector", css).text)
-
-
-def find(page, css):
-    """The first shown element, waiting for it."""
-    return wait(page, lambda p: next((e for e in p.find_elements("css selector", css) if e.is_displayed()), None))
-
-
-def titles(page):
-    wait(page, lambda p: p.find_elements("css selector", "#grid .card:not(.skeleton)"))
-    return page.execute_script("return [...document.querySelectorAll('#grid .card-title')].map((e) => e.textContent)")
-
-
-def press(page, css):
-    page.execute_script("arguments[0].click()", wait(page, lambda p: p.find_elements("css selector", css))[0])
 
 
 def test_home_shows_a_page_of_drawn_videos(page, url):

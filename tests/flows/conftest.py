@@ -4,13 +4,16 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from app import live
 from app.main import create_app, open_services
 from app.services import Services
 from core.settings import Settings
+from features.redis_store import RedisStore
 from pipelines import spaces
 from pipelines.spaces import Space
 
@@ -21,18 +24,28 @@ with warnings.catch_warnings():
 
 
 @contextmanager
+def services_of(space: Space) -> Iterator[Services]:
+    """What `upnext serve` builds."""
+    settings = Settings(var_dir=space.path.parent, redis_url=None, admin_token=None, data_dir=None)
+    with open_services(settings, releases=space.releases, events=space.events) as services:
+        yield services
+
+
+@contextmanager
 def opened(space: Space) -> Iterator[tuple[TestClient, Services]]:
     """What `upnext serve` runs, without the socket."""
-    settings = Settings(var_dir=space.path.parent, redis_url=None, admin_token=None, data_dir=None)
-    with (
-        open_services(settings, releases=space.releases, events=space.events) as services,
-        TestClient(create_app(services)) as client,
-    ):
+    with services_of(space) as services, TestClient(create_app(services)) as client:
         yield client, services
 
 
 @pytest.fixture
-def open_site():
+def patient_store(monkeypatch):
+    """Time enough for the store of a busy machine."""
+    monkeypatch.setattr(live, "RedisStore", partial(RedisStore, timeout_s=5.0))
+
+
+@pytest.fixture
+def open_site(patient_store):
     """`opened`, for tests that open the same space more than once."""
     return opened
 

@@ -105,3 +105,16 @@ def test_a_part_that_does_not_work_is_found_before_going_live(release_files):
     loaded = open_files(release_files[0])
     with pytest.raises(ReleaseRefused, match="ranker is unavailable"):
         go_live(replace(loaded, scorer=fakes.Broken(RuntimeError("onnx"))), MemoryStore())
+
+
+def test_a_store_that_misses_its_deadline_once_does_not_stop_a_release(release_files):
+    class Late(MemoryStore):
+        missed = False
+
+        def read(self, viewer_ids):
+            if not self.missed:
+                self.missed = True
+                raise StoreUnavailable("no answer in 5 ms")
+            return super().read(viewer_ids)
+
+    go_live(open_files(release_files[0]), Late())

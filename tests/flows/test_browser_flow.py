@@ -1,0 +1,47 @@
+"""A newcomer clicks once, and the next page shows it: the whole system, seen through a browser."""
+
+import pytest
+
+from app.main import create_app
+from tests import browsing
+from tests.browsing import find, press, titles, wait
+from tests.flows.conftest import services_of
+
+pytestmark = browsing.needs_browser
+
+
+@pytest.fixture
+def page(patient_store, own_space, tmp_path):
+    with services_of(own_space) as services, browsing.served(create_app(services)) as url:
+        with browsing.chromium(tmp_path / "chromium") as driver:
+            yield driver, url
+
+
+def categories(driver):
+    titles(driver)
+    cards = "[...document.querySelectorAll('#grid .card')].slice(0, 10)"
+    return driver.execute_script(f"return {cards}.map((card) => card.dataset.category)")
+
+
+def rarest(found):
+    return min(sorted(set(found)), key=found.count)
+
+
+def test_a_click_moves_the_next_page_and_a_skip_does_not(page):
+    driver, url = page
+    moved = {}
+    for viewer, control in (("newcomer", ".card-link"), ("skipper", '.tool[title="Not interested"]')):
+        driver.get(f"{url}/?viewer_id={viewer}")
+        before = categories(driver)
+        topic = rarest(before)
+        press(driver, f"#grid .card:nth-child({before.index(topic) + 1}) {control}")
+        said = find(driver, ".change strong").text
+        if viewer == "newcomer":
+            assert "/watch/" in driver.current_url
+            assert f"towards {topic} after your click" in said
+            find(driver, ".brand").click()
+            wait(driver, lambda p: "/watch/" not in p.current_url)
+        after = categories(driver)
+        moved[viewer] = after.count(topic) - before.count(topic)
+    assert moved["newcomer"] >= 3, moved
+    assert moved["skipper"] < 3, moved
