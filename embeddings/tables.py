@@ -8,6 +8,7 @@ fused into the backward pass and touches only the rows of the batch (one accumul
 a step costs the same for ten thousand rows as for ten million. Knows nothing of what the rows mean.
 """
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ from torchrec.modules.fused_embedding_modules import FusedEmbeddingBagCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core.errors import ConfigError
+
+# torchrec asks fx whether it is being traced each time it is used; fx answers with a warning about a name that it changed.
+logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 
 ADAM, ROWWISE_ADAGRAD = "adam", "rowwise_adagrad"
 DENSE_BELOW = 20_000

@@ -6,7 +6,7 @@ the training.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,8 +50,9 @@ def compare(
     split: TimeSplit,
     config: RunConfig,
     advance: Callable[[float, str], None],
+    fitting_s: Mapping[str, float] | None = None,
 ) -> Leaderboard:
-    """Fit the baselines, load the release's files, measure all on the same cases."""
+    """Fit the baselines, load the release's files, measure all on the same cases; `fitting_s` is what models took before."""
     advance(0.0, "tuning baselines")
     clicks = logs.clicks(dataset.events, catalogue.video_ids)
     limits = config.evaluation
@@ -63,7 +64,7 @@ def compare(
         seed=config.seed,
     )
     advance(0.6, "two towers and two stages")
-    fitted |= _release_models(dataset, path, catalogue, viewers, split, held_out)
+    fitted |= FittedModels(_release_models(dataset, path, catalogue, viewers, held_out), fitting_s or {})
     return evaluate(fitted, held_out, PROTOCOL, seed=config.seed)
 
 
@@ -88,8 +89,8 @@ def again(space: Space, stages: Stages) -> Leaderboard:
 
 
 def _release_models(
-    dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, split: TimeSplit, held_out: HeldOut
-) -> FittedModels:
+    dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, held_out: HeldOut
+) -> dict[str, Model]:
     cases = held_out.cases
     rows = np.zeros(len(cases), dtype=np.int32)  # the features of no particular video are asked for
     features = offline.build(
@@ -101,11 +102,10 @@ def _release_models(
     def encode(_: Cases, chosen: slice) -> NDArray[np.float32]:
         return loaded.encoder.encode(features.viewer_part(np.arange(len(cases))[chosen]))
 
-    models: dict[str, Model] = {
+    return {
         "two_tower": Towers(loaded.video_VD, encode),
         "two_stage": TwoStage(_two_stage(loaded, reader, dataset)),
     }
-    return FittedModels(models)
 
 
 def _two_stage(loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset) -> Callable[[Cases, slice], NDArray[np.int32]]:

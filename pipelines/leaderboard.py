@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE
 from rich.table import Table
 
 from core import inference, rng
@@ -112,16 +113,19 @@ class Leaderboard:
         ]
 
     def to_table(self) -> Table:
-        """For a terminal; ± is half of the 95 % interval over viewers."""
+        """For a terminal of 80 columns; ± is half of the 95 % interval of ndcg@10 over viewers."""
         table = Table(title=self.protocol, title_justify="left", caption=_caption(self.omitted), caption_justify="left")
-        for name in ("model", *METRICS, "given retrieved", "seconds"):
-            table.add_column(name, justify="left" if name == "model" else "right")
-        viewers = self.held_out.cases.viewer_ids
+        table.box, table.padding, table.pad_edge = SIMPLE, (0, 1, 0, 0), False
+        for name in ("model", "hr@10", "ndcg@10", "±", *METRICS[2:], "given retr.", "s"):
+            table.add_column(name.replace("@", "\n@"), justify="left" if name == "model" else "right", no_wrap=name == "model")
         best = {m: max((entry.mean(m) or 0.0 for entry in self.entries), default=0.0) for m in METRICS}
         for entry in self.entries:
-            cells = [_cell(inference.cluster_interval(entry.values[m], viewers), best[m]) for m in METRICS]
+            cells = {m: _cell(entry.mean(m), best[m]) for m in METRICS}
+            interval = inference.cluster_interval(entry.values[MAIN], self.held_out.cases.viewer_ids)
+            spread = "" if math.isnan(interval.low) else f"[dim]{interval.high - interval.mean:.4f}[/]"
             given = entry.mean(GIVEN_RETRIEVED) if GIVEN_RETRIEVED in entry.values else None
-            table.add_row(entry.model, *cells, "" if given is None else f"{given:.4f}", f"{entry.seconds:.1f}")
+            shown = [cells["hr@10"], cells[MAIN], spread, *(cells[m] for m in METRICS[2:]), _cell(given, math.inf)]
+            table.add_row(entry.model, *shown, f"{entry.seconds:.0f}")
         return table
 
 
@@ -129,12 +133,10 @@ def _bounds(interval: inference.Interval) -> list[float] | None:
     return None if math.isnan(interval.low) else [interval.low, interval.high]
 
 
-def _cell(interval: inference.Interval, best: float) -> str:
-    if math.isnan(interval.mean):
+def _cell(value: float | None, best: float) -> str:
+    if value is None:
         return ""
-    spread = "" if math.isnan(interval.low) else f" [dim]±{interval.high - interval.mean:.4f}[/]"
-    text = f"{interval.mean:.4f}"
-    return (f"[bold]{text}[/]" if interval.mean >= best > 0 else text) + spread
+    return f"[bold]{value:.4f}[/]" if value >= best > 0 else f"{value:.4f}"
 
 
 def _caption(omitted: Mapping[str, str]) -> str | None:

@@ -69,6 +69,10 @@ class Stages:
         self.seconds.append((name, took))
         self.listener.finished(name, took, stage.note)
 
+    def total(self, *names: str) -> float:
+        """Seconds of the named stages together."""
+        return sum(took for name, took in self.seconds if name in names)
+
     def to_json(self) -> list[dict[str, str | float]]:
         """`[{"name", "seconds"}]`."""
         return [{"name": name, "seconds": round(took, 3)} for name, took in self.seconds]

@@ -44,7 +44,8 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
     with stages("load") as stage:
         loaded = ingest.load(source, path, mapping, config, var_dir, stage.advance)
         dataset, space = loaded.dataset, loaded.space
-        stage.note = f"{len(dataset.events):,} events, {len(dataset.viewers):,} viewers, {len(dataset.videos):,} videos"
+        size = f"{len(dataset.events):,} events, {len(dataset.viewers):,} viewers, {len(dataset.videos):,} videos"
+        stage.note = "; ".join([size, *loaded.warnings])
     with stages("validate") as stage:
         stage.note = validation.check(dataset).require().summary()
     with stages("snapshot") as stage:
@@ -68,7 +69,11 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
         staged = bundle.write(space.work / "staged", material, towers, ranker, config, loaded.log_offset)
         stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"
     with stages("evaluate") as stage:
-        leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, advance=stage.advance)
+        took = {
+            "two_tower": stages.total("towers", "towers to the end"),
+            "two_stage": stages.total("towers", "ranker", "towers to the end"),
+        }
+        leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, stage.advance, took)
         stage.note = f"{len(leaderboard.held_out):,} test clicks"
     with stages("publish") as stage:
         published = release.publish(

@@ -12,9 +12,12 @@ pytestmark = browsing.needs_browser
 
 @pytest.fixture
 def page(patient_store, own_space, tmp_path):
-    with services_of(own_space) as services, browsing.served(create_app(services)) as url:
-        with browsing.chromium(tmp_path / "chromium") as driver:
-            yield driver, url
+    with (
+        services_of(own_space) as services,
+        browsing.served(create_app(services)) as url,
+        browsing.chromium(tmp_path / "chromium") as driver,
+    ):
+        yield driver, url
 
 
 def categories(driver):

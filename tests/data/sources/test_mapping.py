@@ -1,11 +1,15 @@
+import re
 import tomllib
+from dataclasses import fields
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from core.errors import BadInput, ConfigError
-from data.sources import mapping
+from core.errors import BadInput, ConfigError, TooManyBrokenRows
+from data.sources import mapping, registry
 
+MANUAL = (Path(__file__).parents[3] / "docs" / "your-data.md").read_text()
 EVENTS = {"path": "log.csv", "viewer_id": "u", "video_id": "v", "time": "t"}
 
 
@@ -15,6 +19,32 @@ def test_the_example_is_valid():
     assert found.events.format.delimiter == "\t"
     assert found.videos is not None
     assert found.videos.duration_unit == "ms"
+
+
+@pytest.mark.parametrize(
+    "section", [mapping.EventColumns, mapping.VideoColumns, mapping.ViewerColumns, mapping.TextFormat, mapping.LogMapping]
+)
+def test_the_manual_names_every_key(section):
+    assert [key.name for key in fields(section) if not re.search(rf"`(\[[a-z.…]*)?{key.name}\]?`", MANUAL)] == []
+
+
+def test_the_example_of_the_manual_does_what_it_says(write):
+    folder = write(dict(re.findall(r"^`(\w+\.\w+)`:\n\n```\w+\n(.*?)```$", MANUAL, re.DOTALL | re.MULTILINE)))
+    found = registry.load("csv", folder)
+    assert (found.warnings, len(found.quarantine)) == ((), 0)
+    kinds = found.dataset.events.group_by("received_at", "video_id", maintain_order=True).agg("kind")["kind"].to_list()
+    assert sorted(kinds) == [
+        ["impression"],
+        ["impression", "click", "watch", "dislike"],
+        ["impression", "click", "watch", "like"],
+    ]
+    assert found.dataset.viewers.filter(external_id="ann")["age_band"].to_list() == ["25-34"]
+    broken = folder / "plays.csv"
+    broken.write_text(broken.read_text() + "bob,,1700000070000,800,,1\n")
+    with pytest.raises(TooManyBrokenRows) as error:
+        registry.load("csv", folder, quarantine_dir=folder / "quarantine")
+    shown = re.search(r"^upnext: (plays.csv: 25.*?)```", MANUAL, re.DOTALL | re.MULTILINE)[1].strip()
+    assert str(error.value).replace(str(folder), "var/plays") == shown
 
 
 @pytest.mark.parametrize(
