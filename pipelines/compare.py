@@ -60,6 +60,7 @@ def compare(
     fitted = fit_baselines(
         clicks.before(split.test_from),
         uploaded_at=catalogue.uploaded_at,
+        max_validation=limits.max_validation,
         max_ease_videos=limits.ease_videos,
         seed=config.seed,
     )

@@ -29,6 +29,8 @@ class EvaluationConfig:
 
     max_cases: int = 3_000
     """Test clicks, drawn uniformly when there are more."""
+    max_validation: int = 1_000
+    """Clicks before those on which each baseline's settings are chosen."""
     ease_videos: int = 4_000
     """EASE inverts a dense matrix of this size at most."""
 
