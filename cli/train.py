@@ -7,7 +7,7 @@ import typer
 
 
 def train(
-    source: Annotated[str, typer.Option(help="world | movielens | recbole | csv")] = "world",
+    source: Annotated[str, typer.Option(help="world | movielens | recbole | kuairand | csv")] = "world",
     path: Annotated[Path | None, typer.Option(help="Folder or file of the log (not for world).")] = None,
     mapping: Annotated[Path | None, typer.Option(help="TOML that names the columns (csv only).")] = None,
     preset: Annotated[str, typer.Option(help="tiny | demo | full")] = "demo",

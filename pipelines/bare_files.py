@@ -23,10 +23,10 @@ from pipelines import cases as splits
 from pipelines.cases import Cases, HeldOut
 from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage, fit_baselines
 from pipelines.evaluate import evaluate as measure
-from pipelines.examples import ListConfig, draw
+from pipelines.examples import draw
 from pipelines.held_out import PROTOCOL, FileLog, read_held_out, read_log
 from pipelines.leaderboard import Leaderboard
-from pipelines.presets import RunConfig
+from pipelines.presets import ListConfig, RunConfig
 from pipelines.progress import Stages, by_step
 from ranking import export as ranker_files
 from ranking import train as ranking

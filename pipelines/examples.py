@@ -20,6 +20,7 @@ from data.interactions import PAGE_AT, with_page
 from data.labels import definitions as labels
 from features import offline
 from features.schema import FeatureBatch, ViewerPart
+from pipelines.presets import ListConfig
 from ranking.batches import Impressions, Lists
 from retrieval.batches import RetrievalExamples
 from retrieval.index import VectorIndex
@@ -119,19 +120,6 @@ def impression_rows(
         affinity=_affinity(viewer_BD, video_VD, rows[:, None])[:, 0],
         at=at,
     )
-
-
-@dataclass(frozen=True)
-class ListConfig:
-    """How lists of candidates are drawn."""
-
-    negatives: int = 31
-    """Drawn uniformly from what retrieval returned: a list is a sample of what the ranker will be asked to order."""
-    depth: int = 500
-    """How many videos retrieval returns. A click on anything further down becomes no list: where only the clicked video may lie
-    beyond `depth`, a low affinity would give it away."""
-    max_lists: int = 30_000
-    """Clicks that become lists, drawn uniformly when there are more."""
 
 
 def list_rows(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from core import config
 from core.errors import ConfigError
 from data.world import config as worlds
-from pipelines.examples import ListConfig
 from ranking import config as ranking
 from ranking.config import RankerConfig
 from retrieval.config import IndexConfig, TwoTowerConfig
@@ -21,6 +20,19 @@ class SplitConfig:
     """Share of clicks, the latest, that nothing is trained on."""
     ranker_fraction: float = 0.2
     """Share of clicks before those whose rows train the ranker; towers see them only afterwards."""
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """How lists of candidates are drawn."""
+
+    negatives: int = 31
+    """Drawn uniformly from what retrieval returned: a list is a sample of what the ranker will be asked to order."""
+    depth: int = 500
+    """How many videos retrieval returns. A click on anything further down becomes no list: where only the clicked video may lie
+    beyond `depth`, a low affinity would give it away."""
+    max_lists: int = 30_000
+    """Clicks that become lists, drawn uniformly when there are more."""
 
 
 @dataclass(frozen=True)
