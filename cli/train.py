@@ -19,9 +19,11 @@ def train(
     from core import settings
     from pipelines import presets
     from pipelines.progress import Stages
+
+    # Before torch is loaded: a misspelt option should not take seconds to say so.
+    config = presets.configure(preset, override or [])
     from pipelines.run import run
 
-    config = presets.configure(preset, override or [])
     result = run(source, path, mapping, config, settings.load().var_dir, Stages(TerminalListener()))
     console.print(result.leaderboard.to_table())
     console.print(f"  release [bold]{result.release_id}[/] is live; `upnext serve` shows it")

@@ -35,7 +35,7 @@ class RedisStore:
         url: str,
         namespace: str,
         *,
-        timeout_s: float = 0.005,
+        timeout_s: float = 0.015,
         write_timeout_s: float = 5.0,
         ttl_s: int = _TTL_S,
         breaker: Breaker | None = None,
