@@ -69,7 +69,7 @@ def open_services(settings: Settings, *, releases: Path, events: Path, pointer: 
         holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.close(), pointer=pointer)
         live = LiveReleases(holder)
         clock = ContinuedClock(max(int(live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
-        impressions = ImpressionLogger(log, clock, appended=live.notify)
+        impressions = ImpressionLogger(log, clock)
 
         def close() -> None:
             impressions.close()

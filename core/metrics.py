@@ -8,7 +8,6 @@ the order of models (Krichene & Rendle, KDD 2020).
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +43,8 @@ def average_precision(hits: NDArray[np.bool_], num_relevant: ArrayLike) -> Float
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Probability that a random positive scores above a random negative, ties ½; nan if one class is absent."""
+    from scipy.stats import rankdata  # takes most of a second to import, and the service never needs it
+
     labels, ranks = np.asarray(labels, dtype=bool), rankdata(np.asarray(scores))
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:

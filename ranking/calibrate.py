@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from core import metrics
@@ -72,6 +71,8 @@ def fit(logits: ArrayLike, labels: ArrayLike, offsets: ArrayLike = 0.0) -> Fit:
 
 def platt(logits: Floats, labels: Floats, offsets: Floats) -> tuple[float, float]:
     """Slope and intercept. With few labels of a class the slope stays 1; with one class only, so does the intercept 0."""
+    from scipy.optimize import minimize  # half a second to import, and the service only reads curves
+
     positives = float(labels.sum())
     negatives = len(labels) - positives
     if not positives or not negatives:

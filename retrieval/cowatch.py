@@ -9,14 +9,17 @@ pairs seen once from looking certain. A log without order counts all pairs of a 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from scipy import sparse
 
 from core.errors import BadInput
 from data.interactions import Interactions
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 FILE = "cowatch.safetensors"
 
@@ -72,7 +75,9 @@ def build(interactions: Interactions, config: CoWatchConfig | None = None) -> Co
     return _top(coo.row, coo.col, similarity, interactions.num_videos, config.top)
 
 
-def _in_sequence(interactions: Interactions, config: CoWatchConfig) -> sparse.csr_matrix:
+def _in_sequence(interactions: Interactions, config: CoWatchConfig) -> "sparse.csr_matrix":
+    from scipy import sparse  # slow to import, and the service only reads neighbours
+
     size = interactions.num_videos
     viewer, video = interactions.viewer_rows, interactions.video_rows
     total = sparse.csr_matrix((size, size), dtype=np.float64)
@@ -84,7 +89,9 @@ def _in_sequence(interactions: Interactions, config: CoWatchConfig) -> sparse.cs
     return total
 
 
-def _in_sets(interactions: Interactions) -> sparse.csr_matrix:
+def _in_sets(interactions: Interactions) -> "sparse.csr_matrix":
+    from scipy import sparse
+
     shape = (len(interactions.viewer_ids), interactions.num_videos)
     watched = sparse.csr_matrix((np.ones(len(interactions)), (interactions.viewer_rows, interactions.video_rows)), shape=shape)
     watched.data[:] = 1.0

@@ -9,7 +9,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -69,7 +69,7 @@ class ImpressionLogger:
         capacity: int = 1_000,
         attempts: int = 5,
         backoff_s: float = 0.1,
-        appended: Callable[[], None] = lambda: None,
+        gather_s: float = 0.2,
     ) -> None:
         """Args:
         log: where impressions go.
@@ -77,9 +77,10 @@ class ImpressionLogger:
         capacity: pages that may wait.
         attempts: tries before a batch of pages is given up.
         backoff_s: pause before a new try, doubling.
-        appended: called after each append, e.g. `Consumer.notify`.
+        gather_s: how long the first page of a batch waits for others. One commit and one turn of the interpreter for all of
+            them: written one by one, they would take more time from requests than the pages themselves.
         """
-        self._log, self._clock, self._appended = log, clock, appended
+        self._log, self._clock, self._gather_s = log, clock, gather_s
         self._attempts, self._backoff_s = attempts, backoff_s
         self._queue: queue.Queue[tuple[Request, Slate]] = queue.Queue(capacity)
         self._closing = threading.Event()
@@ -138,6 +139,7 @@ class ImpressionLogger:
             pages = [self._queue.get(timeout=0.1)]
         except queue.Empty:
             return []
+        self._closing.wait(self._gather_s)
         while len(pages) < _PAGES_PER_APPEND:
             try:
                 pages.append(self._queue.get_nowait())
@@ -150,7 +152,6 @@ class ImpressionLogger:
         for attempt in range(self._attempts):
             try:
                 self._log.append(to_table(requests, slates, self._clock.now()))
-                self._appended()
                 return
             except LogUnavailable:
                 if self._closing.wait(self._backoff_s * 2**attempt):
