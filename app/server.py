@@ -1,5 +1,6 @@
 """The service as a process: one uvicorn server on uvloop and httptools. A shutdown drains the queues."""
 
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -37,7 +38,10 @@ def run(settings: Settings, *, releases: Path, events: Path, pointer: str, host:
     signal.signal(signal.SIGTERM, _exit)
     sys.setswitchinterval(SWITCH_S)
     with open_services(settings, releases=releases, events=events, pointer=pointer) as services:
-        serve(create_app(services), host, port)
+        app = create_app(services)
+        gc.collect()
+        gc.freeze()  # what was loaded lives as long as the process: looking through it again would stop requests for nothing
+        serve(app, host, port)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

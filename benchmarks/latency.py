@@ -3,17 +3,15 @@
     python -m benchmarks.latency --rate 50 --seconds 40 --json benchmarks/results/latency.json
 
 Reports start-up seconds, resident memory, client-side p50/p95/p99 in milliseconds and the server's own time per stage.
-Load generator and service share the machine's cores, so these are upper bounds.
+Arrivals are random and open-loop. Load generator and service share the machine's cores, so these are upper bounds.
 """
 
 import argparse
+import asyncio
 import json
-import os
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -21,12 +19,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 
+from core import rng
 from core.process import start_child, stop_children
 from pipelines import provenance
 
 STAGE_SAMPLES = 200
+NUM_VIEWERS = 20_000
+WARM_UP_S = 5.0
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
     try:
         _wait(f"{url}/readyz")
         ready_s = time.monotonic() - began
-        latencies = _load(url, rate, seconds)
+        latencies = asyncio.run(_load(url, rate, seconds))
         stages = _stages(url)
         memory_mib = _resident_mib(service.pid)
     finally:
@@ -74,17 +76,23 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
     }
 
 
-def _load(url: str, rate: int, seconds: int) -> list[float]:
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "latencies.json"
-        environment = {**os.environ, "UPNEXT_LATENCIES": str(target)}  # the one place that hands settings to a child
-        flags = ["--headless", "-u", str(rate), "-r", str(rate), "-t", f"{seconds}s", "--host", url, "--only-summary"]
-        locustfile = Path(__file__).with_name("locustfile.py")
-        subprocess.run([sys.executable, "-m", "locust", "-f", str(locustfile), *flags], env=environment, check=True)
-        answer = json.loads(target.read_text())
-    if answer["failures"]:
-        raise RuntimeError(f"{len(answer['failures'])} requests failed, first: {answer['failures'][0]}")
-    return list(answer["latencies_ms"])
+async def _load(url: str, rate: int, seconds: int) -> list[float]:
+    """Milliseconds per page. Visitors arrive at random (Poisson) and wait for nobody: a slow page makes the next ones late."""
+    random = rng.stream(1, "arrivals")
+    num = rate * seconds
+    due_s, viewers = np.cumsum(random.exponential(1 / rate, num)), random.integers(1, NUM_VIEWERS + 1, num)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=httpx.Limits(max_connections=200)) as client:
+
+        async def visit(begin: float, due: float, viewer: int) -> float:
+            await asyncio.sleep(begin + due - time.perf_counter())
+            answer = await client.get("/recommend", params={"viewer_id": viewer, "k": 10})
+            answer.raise_for_status()
+            return (time.perf_counter() - begin - due) * 1000
+
+        begin = time.perf_counter()
+        visits = (visit(begin, due, viewer) for due, viewer in zip(due_s.tolist(), viewers.tolist(), strict=True))
+        waited = await asyncio.gather(*visits)
+    return [ms for ms, due in zip(waited, due_s, strict=True) if due > WARM_UP_S]
 
 
 def _stages(url: str) -> dict[str, float]:

@@ -41,6 +41,10 @@ class Visitor(FastHttpUser):
 
     wait_time = constant_throughput(1)
 
+    def on_start(self) -> None:
+        """Begin at a random moment: clients that start together would ask in bursts of all of them."""
+        time.sleep(random.random())
+
     @task
     def home(self) -> None:
         """One page."""
