@@ -35,7 +35,7 @@ function note(video, now) {
 export function card(video, slate, { row = false, onDismiss } = {}) {
   const text = el("div", { class: "card-text" },
     el("h3", { class: "card-title" }, el("a", { href: watchUrl(video, slate), class: "card-link", "data-watch": video.video_id }, video.title)),
-    el("p", { class: "muted" }, video.channel),
+    el("p", { class: "muted" }, video.channel === "unknown" ? "" : video.channel),
     el("p", { class: "muted" }, note(video, slate?.at ?? Date.now())));
   const body = row ? text : el("div", { class: "card-body" }, el("span", { class: "avatar" }, avatar(video.channel, video.channel_id)), text);
   const node = el("li", { class: row ? "card row" : "card", "data-video": video.video_id, "data-category": video.category }, thumb(video), body, tools(video, slate, onDismiss));
