@@ -16,6 +16,7 @@ from app.answers import Json, server_timing, slate_json
 from app.ingest import Ingest
 from app.services import Live, Services
 from app.telemetry import Telemetry
+from app.together import Together
 from core import columns as c
 from core.ids import to_id, to_ids
 from core.policy import HOME, UP_NEXT, Request
@@ -37,6 +38,7 @@ class Api:
         self._services = services
         self._ingest = ingest
         self._telemetry = telemetry
+        self._together = Together()
 
     def router(self) -> APIRouter:
         """All JSON routes."""
@@ -59,7 +61,7 @@ class Api:
         self, viewer_id: ViewerId = "", k: K = 10, explain: Explain = False, preview: Preview = False
     ) -> Response:
         """The home page of a viewer."""
-        return self._page(self._services.releases.live, viewer_id, HOME, k, None, explain=explain, preview=preview)
+        return await self._page(self._services.releases.live, viewer_id, HOME, k, None, explain=explain, preview=preview)
 
     async def up_next(
         self, video_id: str, viewer_id: ViewerId = "", k: K = 10, explain: Explain = False, preview: Preview = False
@@ -67,14 +69,14 @@ class Api:
         """What to watch after a video."""
         live = self._services.releases.live
         _row(live, video_id)
-        return self._page(live, viewer_id, UP_NEXT, k, to_id(video_id), explain=explain, preview=preview)
+        return await self._page(live, viewer_id, UP_NEXT, k, to_id(video_id), explain=explain, preview=preview)
 
-    def _page(
+    async def _page(
         self, live: Live, viewer: str, surface: str, k: int, video_id: int | None, *, explain: bool, preview: bool
     ) -> Response:
         services = self._services
         request = Request(services.new_id(), to_id(viewer), services.clock.now(), surface=surface, k=k, video_id=video_id)
-        slate = live.recommender.recommend([request], explain=explain)[0]
+        slate = await self._together.recommend(live, request, explain=explain)
         if not preview:
             services.impressions.put([request], [slate])
         self._telemetry.page(slate, surface, request.at)
