@@ -13,7 +13,6 @@ import socket
 import statistics
 import sys
 import time
-import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,7 @@ import httpx
 import numpy as np
 
 from core import rng
-from core.process import start_child, stop_children
+from core.process import answers, start_child, stop_children
 from pipelines import provenance
 
 STAGE_SAMPLES = 200
@@ -54,7 +53,8 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *(["--space", space] if space else [])]
     service = start_child(command)
     try:
-        _wait(f"{url}/readyz")
+        if not answers(f"{url}/readyz", service):
+            raise RuntimeError("the service did not start; `upnext serve` says why")
         ready_s = time.monotonic() - began
         latencies = asyncio.run(_load(url, rate, seconds))
         stages = _stages(url)
@@ -107,17 +107,6 @@ def _stages(url: str) -> dict[str, float]:
 def _resident_mib(pid: int) -> int:
     line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
     return int(line.split()[1]) // 1024
-
-
-def _wait(url: str, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.02)
-    raise TimeoutError(f"{url} did not answer within {timeout_s:.0f} s")
 
 
 def _free_port() -> int:

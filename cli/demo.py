@@ -2,9 +2,6 @@
 
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated
 
@@ -40,12 +37,13 @@ def _train_in_child(preset: str, json: Path | None) -> None:
 
 def _serve_until_interrupted(host: str, port: int) -> None:
     from cli.console import console
-    from core.process import start_child, stop_children
+    from core.process import answers, start_child, stop_children
 
     url = f"http://{host}:{port}"
     children = [start_child([sys.executable, "-m", "cli.main", "serve", "--host", host, "--port", str(port)])]
     try:
-        _wait_until_ready(f"{url}/readyz", children[0])
+        if not answers(f"{url}/readyz", children[0]):
+            raise typer.Exit(children[0].returncode or 1)
         children.append(start_child([sys.executable, "-m", "cli.main", "simulate", "--url", url, "--quiet"]))
         console.print(f"\n  [bold green]upnext is running[/] — simulated viewers are watching\n\n    page        {url}/")
         console.print(f"    operations  {url}/ops\n    API         {url}/docs\n\n  Ctrl-C ends everything.")
@@ -54,16 +52,3 @@ def _serve_until_interrupted(host: str, port: int) -> None:
         console.print("\n  stopping …")
     finally:
         stop_children(children)
-
-
-def _wait_until_ready(url: str, child: subprocess.Popen[bytes], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            raise typer.Exit(child.returncode or 1)
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise TimeoutError(f"the service did not become ready within {timeout_s:.0f} s")

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Sequence
 
 from core.errors import BadInput
@@ -31,6 +33,24 @@ def die_with_parent() -> Callable[[], None] | None:
 def start_child(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a process that ends with this one. A Ctrl-C in the terminal reaches the parent only."""
     return subprocess.Popen(command, preexec_fn=die_with_parent(), start_new_session=True)
+
+
+def answers(url: str, server: subprocess.Popen[bytes], timeout_s: float = 60.0) -> bool:
+    """Wait until `url` of a server that was just started answers; False when the process ended instead.
+
+    Raises:
+        TimeoutError: it neither answered nor ended.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            return False
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return True
+        except OSError:  # urllib's URLError among them
+            time.sleep(0.02)
+    raise TimeoutError(f"{url} did not answer within {timeout_s:.0f} s")
 
 
 def stop_children(children: Sequence[subprocess.Popen[bytes]], patience_s: float = 10.0) -> None:

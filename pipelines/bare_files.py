@@ -21,10 +21,9 @@ from data.interactions import Interactions
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from pipelines import cases as splits
 from pipelines.cases import Cases, HeldOut
-from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage, fit_baselines
-from pipelines.evaluate import evaluate as measure
+from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage
 from pipelines.examples import draw
-from pipelines.held_out import PROTOCOL, FileLog, read_held_out, read_log
+from pipelines.held_out import FileLog, evaluate_files
 from pipelines.leaderboard import Leaderboard
 from pipelines.presets import ListConfig, RunConfig
 from pipelines.progress import Stages, by_step
@@ -70,17 +69,15 @@ class Bare:
 
 def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: RunConfig, stages: Stages) -> Leaderboard:
     """Fit everything on `interactions`, then open `held_out`."""
-    with stages("read") as stage:
-        log = read_log(interactions, vectors)
-        stage.note = f"{len(log.interactions):,} interactions, {len(log.video_ids):,} videos"
-    with stages("baselines"):
-        limits = config.evaluation
-        fitted = fit_baselines(log.interactions, timed=log.timed, max_ease_videos=limits.ease_videos, seed=config.seed)
-    fitted |= _two_stages(_bare(log), config, stages)
-    with stages("held-out file") as stage:
-        result = measure(fitted, read_held_out(held_out, log), PROTOCOL, seed=config.seed)
-        stage.note = f"{len(result.held_out):,} viewers"
-    return result
+    return evaluate_files(
+        interactions,
+        held_out,
+        vectors,
+        more=lambda log: _two_stages(_bare(log), config, stages),
+        max_ease_videos=config.evaluation.ease_videos,
+        seed=config.seed,
+        stages=stages,
+    )
 
 
 def _two_stages(bare: Bare, config: RunConfig, stages: Stages) -> FittedModels:

@@ -20,6 +20,7 @@ from data.interactions import Interactions, group
 from pipelines import cases
 from pipelines.evaluate import FittedModels, evaluate, fit_baselines
 from pipelines.leaderboard import Leaderboard
+from pipelines.progress import Stages
 
 PROTOCOL = "held-out file: all held-out videos of a viewer are targets, full catalogue, seen videos filtered"
 _TIMES = ("at", "timestamp")
@@ -64,14 +65,28 @@ def read_log(path: Path, item_vectors: Path | None = None) -> FileLog:
 
 
 def evaluate_files(
-    interactions: Path, held_out: Path, item_vectors: Path | None = None, *, more: More | None = None, seed: int = 0
+    interactions: Path,
+    held_out: Path,
+    item_vectors: Path | None = None,
+    *,
+    more: More | None = None,
+    max_ease_videos: int = 8_000,
+    seed: int = 0,
+    stages: Stages | None = None,
 ) -> Leaderboard:
     """Fit on `interactions`, then open `held_out` and measure. `more` fits further models from the training file alone."""
-    log = read_log(interactions, item_vectors)
-    fitted = fit_baselines(log.interactions, timed=log.timed, seed=seed)
+    stages = stages or Stages()
+    with stages("read") as stage:
+        log = read_log(interactions, item_vectors)
+        stage.note = f"{len(log.interactions):,} interactions, {len(log.video_ids):,} videos"
+    with stages("baselines"):
+        fitted = fit_baselines(log.interactions, timed=log.timed, max_ease_videos=max_ease_videos, seed=seed)
     if more is not None:
         fitted |= more(log)
-    return evaluate(fitted, read_held_out(held_out, log), PROTOCOL, seed=seed)
+    with stages("held-out file") as stage:
+        result = evaluate(fitted, read_held_out(held_out, log), PROTOCOL, seed=seed)
+        stage.note = f"{len(result.held_out):,} viewers"
+    return result
 
 
 def read_held_out(path: Path, log: FileLog) -> cases.HeldOut:
