@@ -76,10 +76,6 @@ class LoadedRelease:
         """Viewers' features at the log's end, read from disk now: for the bulk load of a store."""
         return ViewerStates.load(self.path / VIEWER_STATES)
 
-    def video_state_at(self, events: pl.DataFrame, at: int) -> LiveActivity:
-        """Activity counted strictly before `at` and never after, whatever the instant of a request."""
-        return LiveActivity(VideoState.from_events(events, self.catalogue, self.definitions, at))
-
     def activity(self, events: pl.DataFrame) -> LoggedActivity:
         """Activity as it was known at the instant of each request."""
         return LoggedActivity.of(events, self.catalogue, self.definitions.video_sums)
