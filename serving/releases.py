@@ -31,7 +31,7 @@ from retrieval.encoder import VECTORS, ViewerEncoder
 from retrieval.index import VectorIndex
 from retrieval.sources import CoWatchSource, FreshSource, Source, TrendingSource, TwoTowerSource, VideoCounts
 from serving import filters
-from serving.activity import LiveActivity, LoggedActivity
+from serving.activity import LoggedActivity
 from serving.config import ServingConfig
 from serving.recommender import Parts, Recommender
 from serving.search import TitleSearch
