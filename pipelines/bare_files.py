@@ -34,8 +34,9 @@ from ranking.scorer import Scorer
 from retrieval import export as tower_files
 from retrieval import train as retrieval
 from retrieval.baselines import top_k
-from retrieval.batches import bare_schema, from_interactions, history_part
+from retrieval.config import TwoTowerConfig
 from retrieval.encoder import VECTORS, ViewerEncoder
+from retrieval.examples import bare_schema, from_interactions, history_part
 from retrieval.towers import TwoTower
 
 _BLOCK = 1_024
@@ -73,18 +74,21 @@ def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: R
         interactions,
         held_out,
         vectors,
-        more=lambda log: _two_stages(_bare(log), config, stages),
+        more=lambda log: two_stages(log, config, stages),
         max_ease_videos=config.evaluation.ease_videos,
         seed=config.seed,
         stages=stages,
     )
 
 
-def _two_stages(bare: Bare, config: RunConfig, stages: Stages) -> FittedModels:
+def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
+    """The towers alone and both stages, from the training file alone."""
+    plan = config.files.ordered if log.interactions.ordered else config.files.unordered
+    bare = _bare(log, plan)
     with TemporaryDirectory() as folder:
         train, last = splits.last_out(bare.log.interactions, max_cases=config.lists.max_lists, seed=config.seed)
         with stages("towers") as stage:
-            first = _towers(bare, train, config, stage.advance)
+            first = _towers(bare, train, plan, config.seed, stage.advance)
         with stages("ranker") as stage:
             lists = _lists(bare, last, *_exported(first, bare, Path(folder)), config.lists, config.seed)
             ranker = ranking.train(
@@ -93,7 +97,8 @@ def _two_stages(bare: Bare, config: RunConfig, stages: Stages) -> FittedModels:
             ranker_files.export(ranker, Path(folder))
             scorer = Scorer.load(Path(folder), bare.catalogue)
         with stages("towers to the end") as stage:
-            towers = _towers(bare, bare.log.interactions, config, stage.advance, warm_start=first)
+            more = replace(plan, epochs=config.files.continue_epochs)
+            towers = _towers(bare, bare.log.interactions, more, config.seed, stage.advance, warm_start=first)
             encoder, video_VD = _exported(towers, bare, Path(folder))
     seconds = dict(stages.seconds)
 
@@ -107,7 +112,7 @@ def _two_stages(bare: Bare, config: RunConfig, stages: Stages) -> FittedModels:
     )
 
 
-def _bare(log: FileLog) -> Bare:
+def _bare(log: FileLog, towers: TwoTowerConfig) -> Bare:
     names = pl.Series([str(video) for video in log.video_ids])
     frame = pl.DataFrame(
         {c.VIDEO_ID: log.video_ids, c.EXTERNAL_ID: names, c.TITLE: names, c.CHANNEL_ID: np.zeros(len(names), dtype=np.int64)}
@@ -116,19 +121,19 @@ def _bare(log: FileLog) -> Bare:
     catalogue = Catalogue.of(datasets.conform(frame.with_columns(unknown), c.VIDEOS))
     if log.content.shape[1]:
         catalogue = replace(catalogue, content=log.content)
-    schema = replace(bare_schema(catalogue), video_dense=("log_count",))
+    schema = replace(bare_schema(catalogue, towers.history_length), video_dense=("log_count",))
     return Bare(log, catalogue, schema, np.log1p(log.interactions.counts()).astype(np.float32))
 
 
 def _towers(
     bare: Bare,
     interactions: Interactions,
-    config: RunConfig,
+    plan: TwoTowerConfig,
+    seed: int,
     advance: Callable[[float, str], None],
     warm_start: TwoTower | None = None,
 ) -> TwoTower:
-    plan = config.towers if warm_start is None else config.continued_towers()
-    examples = from_interactions(interactions, bare.schema, seed=config.seed)
+    examples = from_interactions(interactions, bare.schema, seed=seed)
     return retrieval.train(plan, bare.schema, bare.catalogue, examples, warm_start=warm_start, on_step=by_step(advance))
 
 
@@ -174,7 +179,7 @@ def _ranked(
         found = top_k(scores, DEPTH)
         video_BK = np.maximum(found, 0)
         batch = bare.batch(bare.part(cases, rows), video_BK)
-        relevance = scorer.score(batch, np.take_along_axis(scores, video_BK, axis=1).clip(min=-1.0))["relevance"]
+        relevance = scorer.score(batch, np.nan_to_num(np.take_along_axis(scores, video_BK, axis=1), neginf=0.0))["relevance"]
         order = np.argsort(-np.where(found >= 0, relevance, -np.inf), axis=1, kind="stable")
         return np.take_along_axis(found, order, axis=1)
 

@@ -22,7 +22,7 @@ from features import offline
 from features.schema import FeatureBatch, ViewerPart
 from pipelines.presets import ListConfig
 from ranking.batches import Impressions, Lists
-from retrieval.batches import RetrievalExamples
+from retrieval.examples import RetrievalExamples
 from retrieval.index import VectorIndex
 
 Encode = Callable[[ViewerPart], NDArray[np.float32]]
@@ -63,7 +63,7 @@ class Clicks:
             viewer_part=lambda rows: self.features.viewer_part(positions[rows]),
             video_rows=self.video_rows[positions],
             at=self.at[positions],
-            num=len(positions),
+            viewer_ids=self.viewer_ids[positions],
         )
 
 

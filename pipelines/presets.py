@@ -48,6 +48,17 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class FilesConfig:
+    """Towers for two bare files, where a viewer is a history and nothing else."""
+
+    ordered: TwoTowerConfig = field(default_factory=TwoTowerConfig.sequence)
+    unordered: TwoTowerConfig = field(default_factory=TwoTowerConfig)
+    """For a file that has neither times nor positions."""
+    continue_epochs: int = 2
+    """Over the whole file, after each viewer's last interaction was held back for the ranker."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides what a training run produces."""
 
@@ -59,6 +70,7 @@ class RunConfig:
     continue_epochs: int = 2
     """Epochs over all training clicks after the ranker's window was held back."""
     index: IndexConfig = field(default_factory=IndexConfig)
+    files: FilesConfig = field(default_factory=FilesConfig)
     lists: ListConfig = field(default_factory=ListConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
@@ -73,7 +85,8 @@ class RunConfig:
 
 def tiny() -> RunConfig:
     """Seconds: tests and a first look."""
-    return RunConfig("tiny", world=worlds.tiny(), towers=TwoTowerConfig.tiny(), ranker=ranking.tiny())
+    files = FilesConfig(ordered=TwoTowerConfig.tiny(), unordered=TwoTowerConfig.tiny())
+    return RunConfig("tiny", world=worlds.tiny(), towers=TwoTowerConfig.tiny(), files=files, ranker=ranking.tiny())
 
 
 def demo() -> RunConfig:

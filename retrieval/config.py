@@ -1,8 +1,30 @@
 """Settings of the two towers and of the index over their vectors. Torch-free, so that the service may read them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import ConfigError
+
+POOLS, TRANSFORMER = "pools", "transformer"
+COSINE, DOT = "cosine", "dot"
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The viewer tower that reads the history in order, and how it is trained."""
+
+    layers: int = 2
+    heads: int = 2
+    hidden: int = 256
+    """Width of the feed-forward layer."""
+    gated: bool = False
+    """Multiply what a block adds by a learned gate of its input."""
+    dropout: float = 0.2
+    batch_clicks: int = 8_192
+    """Places per step, padding included: runs of one viewer's clicks, as many as fit."""
+    weight_decay: float = 0.01
+    """Decoupled (AdamW), on the matrices of the layers."""
+    warmup: float = 0.05
+    """Share of the steps over which learning rates rise from 0."""
 
 
 @dataclass(frozen=True)
@@ -12,7 +34,10 @@ class TwoTowerConfig:
     dim: int = 64
     """Length of viewer and video vectors, and of an id's row."""
     hidden: tuple[int, ...] = (256,)
-    """Widths of the hidden layers of both towers."""
+    """Widths of the hidden layers of both towers. Without any, a vector is the normalised sum of its parts."""
+    viewer: str = POOLS
+    """How the history becomes a vector: pools (three weighted means) or transformer (in order)."""
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
     code_dim: int = 8
     """Length of the vector of a viewer attribute or context code."""
     history_length: int = 50
@@ -25,23 +50,36 @@ class TwoTowerConfig:
     """Probability that a candidate is shown without its id in training, so that content alone must do."""
     batch_size: int = 1024
     uniform_negatives: int = 1024
-    """Drawn from the whole catalogue and shared by the batch; the batch's own videos are negatives too."""
+    """Drawn from the whole catalogue and shared by the batch. For pools, the batch's own videos are negatives too."""
+    batch_negatives: int = 0
+    """For the transformer: how many of the batch's own videos are negatives too."""
     epochs: int = 6
     table_learning_rate: float = 0.05
     """Row-wise Adagrad on video ids."""
+    dense_ids: bool = False
+    """Train the ids of a catalogue that is small enough with Adam at `learning_rate` instead."""
     code_learning_rate: float = 0.005
     """Adam on the tables of codes."""
     learning_rate: float = 0.001
     """Adam on the layers."""
     schedule: str = "cosine"
     """cosine (to a tenth) or constant; applies to every learning rate."""
+    similarity: str = COSINE
+    """cosine (unit vectors) or dot: lengths then say how likely a video is for anyone."""
     temperature: float = 0.07
+    """Divides the similarity in the softmax."""
     logq: bool = True
     """Subtract the log of each candidate's sampling probability (Yi et al., RecSys 2019)."""
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Raises ConfigError on values that cannot work."""
+        if self.viewer not in (POOLS, TRANSFORMER):
+            raise ConfigError(f"viewer '{self.viewer}' is neither {POOLS} nor {TRANSFORMER}")
+        if self.similarity not in (COSINE, DOT):
+            raise ConfigError(f"similarity '{self.similarity}' is neither {COSINE} nor {DOT}")
+        if self.viewer == TRANSFORMER and self.dim % self.transformer.heads:
+            raise ConfigError(f"dim {self.dim} must be divisible by heads {self.transformer.heads}")
         if self.schedule not in ("cosine", "constant"):
             raise ConfigError(f"schedule '{self.schedule}' is neither cosine nor constant")
         if self.dim % 4 or self.code_dim % 4:
@@ -60,6 +98,22 @@ class TwoTowerConfig:
     def demo() -> "TwoTowerConfig":
         """Under a minute for 130 k clicks on 50 k videos."""
         return TwoTowerConfig()
+
+    @staticmethod
+    def sequence() -> "TwoTowerConfig":
+        """Histories in order and nothing else: half an hour for a million clicks on a few thousand videos."""
+        return TwoTowerConfig(
+            dim=128,
+            hidden=(),
+            viewer=TRANSFORMER,
+            history_length=200,
+            id_dropout=0.0,
+            similarity=DOT,
+            temperature=1.0,
+            learning_rate=0.002,
+            dense_ids=True,
+            epochs=40,
+        )
 
     @staticmethod
     def full() -> "TwoTowerConfig":

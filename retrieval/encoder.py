@@ -3,6 +3,7 @@
     raw v    = id row + content @ W + channel + category + language
     video v  = video_tower([raw v, log age])
     viewer   = viewer_tower([pools, code vectors, dense]),   pool_p = Σ_l weight[p, l] · raw[history l]
+             or viewer_tower(raw history in order, its length, [code vectors, dense])
 
 An id that training never saw has a zero row, so a new video lives on its content and codes, and a viewer without history on
 codes and context. Vectors have unit norm: inner product is cosine, and the exact model score.
@@ -21,6 +22,7 @@ from safetensors.numpy import load_file
 
 from core.errors import BadInput, ReleaseRefused
 from features.schema import ViewerPart
+from retrieval.config import TRANSFORMER
 
 VIEWER_TOWER, VIDEO_TOWER = "viewer_tower.onnx", "video_tower.onnx"
 TABLES, VECTORS, FACTS = "retrieval_tables.safetensors", "video_vectors.npy", "retrieval.json"
@@ -65,8 +67,8 @@ class _Layers:
         except Exception as error:
             raise ReleaseRefused(f"{path} cannot be opened: {error}") from error
 
-    def __call__(self, inputs: Floats) -> Floats:
-        return self.session.run(None, {"inputs": inputs})[0]
+    def __call__(self, **inputs: NDArray[Any]) -> Floats:
+        return self.session.run(None, inputs)[0]
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -84,7 +86,7 @@ class ViewerEncoder:
         self._codes = [tables[f"viewer_{name}"] for name in facts["viewer_codes"]]
         self._num_dense = len(facts["viewer_dense"])
         self._decay, self._recent, self._layers = float(facts["decay"]), int(facts["recent"]), layers
-        self._length = int(facts["history_length"])
+        self._length, self._ordered = int(facts["history_length"]), facts["viewer"] == TRANSFORMER
         self.dim: int = self._raw_VD.shape[1]
 
     @staticmethod
@@ -110,16 +112,33 @@ class ViewerEncoder:
                 f"got {part.codes_BC.shape[1]} and {part.dense_BF.shape[1]}: serve with the feature schema of the release"
             )
         codes = [table[np.where(code < len(table), code, 0)] for table, code in zip(self._codes, part.codes_BC.T, strict=True)]
-        return self._layers(np.concatenate([self._pools(part), *codes, part.dense_BF], axis=1, dtype=np.float32))
+        context = np.concatenate([*codes, part.dense_BF], axis=1, dtype=np.float32)
+        if not self._ordered:
+            return self._layers(inputs=np.concatenate([self._pools(part), context], axis=1))
+        history_BLD, length_B = self._in_order(part)
+        more = {"context": context} if context.shape[1] else {}
+        return self._layers(history=history_BLD, length=length_B, **more)
+
+    def _known(self, history_BL: NDArray[np.int32]) -> NDArray[np.bool_]:
+        return (history_BL >= 0) & (history_BL < len(self._raw_VD))
 
     def _pools(self, part: ViewerPart) -> Floats:
         history = part.history_BL[:, : self._length]
         weights_BPL = pool_weights(history, self._decay, self._recent)
-        known = (history >= 0) & (history < len(self._raw_VD))
+        known = self._known(history)
         vectors_BLD = self._raw_VD[np.where(known, history, 0)]
         if not known.all():
             weights_BPL *= known[:, None, :]
         return (weights_BPL @ vectors_BLD).reshape(len(history), NUM_POOLS * self.dim)
+
+    def _in_order(self, part: ViewerPart) -> tuple[Floats, NDArray[np.int64]]:
+        """Raw vectors oldest first, padded at the end to the longest of the batch, and how many there are. [B, L, D], [B]"""
+        known = self._known(part.history_BL)
+        latest_first = np.take_along_axis(part.history_BL, np.argsort(~known, axis=1, kind="stable"), axis=1)
+        length_B = np.minimum(known.sum(axis=1), self._length)
+        back = length_B[:, None] - 1 - np.arange(length_B.max(initial=0))
+        rows = np.take_along_axis(latest_first, np.maximum(back, 0), axis=1) if back.size else latest_first[:, :0]
+        return self._raw_VD[np.where(back >= 0, rows, 0)], length_B.astype(np.int64)
 
 
 class VideoEncoder:
@@ -159,7 +178,7 @@ class VideoEncoder:
 
     def _vectors(self, raw_ND: Floats, uploaded_at_N: NDArray[np.int64], at: int) -> Floats:
         age_N1 = log_age(at, uploaded_at_N)[:, None]
-        return self._layers(np.concatenate([raw_ND, age_N1], axis=1, dtype=np.float32))
+        return self._layers(inputs=np.concatenate([raw_ND, age_N1], axis=1, dtype=np.float32))
 
 
 def _tables(path: Path) -> dict[str, NDArray[Any]]:

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from core import config as configs
 from data.catalogue import Catalogue
 from retrieval.batches import video_features
-from retrieval.encoder import FACTS, NUM_POOLS, TABLES, VECTORS, VIDEO_CODES, VIDEO_TOWER, VIEWER_TOWER, log_age
-from retrieval.towers import TwoTower
+from retrieval.encoder import FACTS, TABLES, VECTORS, VIDEO_CODES, VIDEO_TOWER, VIEWER_TOWER, log_age
+from retrieval.towers import TwoTower, ViewerTower
+from retrieval.transformer import HistoryTransformer
 
 _BLOCK = 65_536
 _OPSET = 18
@@ -33,13 +34,14 @@ def write(tower: TwoTower, catalogue: Catalogue, path: Path, *, at: int) -> None
     raw, vectors = video_arrays(tower, catalogue, at)
     np.save(path / VECTORS, vectors, allow_pickle=False)
     save_file({name: np.ascontiguousarray(array) for name, array in _tables(tower, raw).items()}, path / TABLES)
-    width = (
-        NUM_POOLS * tower.config.dim + len(tower.schema.viewer_codes) * tower.config.code_dim + len(tower.schema.viewer_dense)
-    )
-    _write_onnx(tower.viewer, width, path / VIEWER_TOWER)
-    _write_onnx(tower.video, tower.config.dim + 1, path / VIDEO_TOWER)
+    if tower.history is None:
+        _write_onnx(tower.viewer, {"inputs": torch.zeros(2, tower.viewer.width)}, path / VIEWER_TOWER)
+    else:
+        _write_onnx(OrderedViewer(tower.history, tower.viewer), _ordered_example(tower), path / VIEWER_TOWER)
+    _write_onnx(tower.video, {"inputs": torch.zeros(2, tower.config.dim + 1)}, path / VIDEO_TOWER)
     facts = {
         "at": at,
+        "viewer": tower.config.viewer,
         "viewer_codes": tower.schema.viewer_codes,
         "viewer_dense": tower.schema.viewer_dense,
         "history_length": tower.config.history_length,
@@ -77,8 +79,29 @@ def _tables(tower: TwoTower, raw: NDArray[np.float32]) -> dict[str, NDArray[np.f
     return tables | {"content_projection": projection}
 
 
-def _write_onnx(layers: nn.Module, width: int, path: Path) -> None:
-    """One graph `inputs` [B, width] → `vectors` [B, D], weights inside the file."""
+class OrderedViewer(nn.Module):
+    """Transformer and viewer tower as one graph over gathered vectors."""
+
+    def __init__(self, history: HistoryTransformer, viewer: ViewerTower) -> None:
+        super().__init__()
+        self.history, self.viewer = history, viewer
+
+    def forward(self, history_BLD: Tensor, length_B: Tensor, context_BX: Tensor | None = None) -> Tensor:
+        """Unit vectors after length_B videos, oldest first. [B, D]"""
+        state_BD = self.history.last(history_BLD, length_B)
+        return self.viewer(state_BD if context_BX is None else torch.cat([state_BD, context_BX], dim=1))
+
+
+def _ordered_example(tower: TwoTower) -> dict[str, Tensor]:
+    """Inputs of OrderedViewer; `context` (code vectors and numbers) only where the schema has any."""
+    dim, width = tower.config.dim, tower.viewer.width - tower.config.dim
+    inputs = {"history": torch.zeros(2, 3, dim), "length": torch.tensor([3, 1])}
+    return inputs | ({"context": torch.zeros(2, width)} if width else {})
+
+
+def _write_onnx(layers: nn.Module, example: dict[str, Tensor], path: Path) -> None:
+    """One graph of named inputs → `vectors` [B, D]; every batch size, every length of `history`; weights inside the file."""
+    axes = {name: {0: "batch", 1: "length"} if tensor.ndim == 3 else {0: "batch"} for name, tensor in example.items()}
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -87,11 +110,11 @@ def _write_onnx(layers: nn.Module, width: int, path: Path) -> None:
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 copy.deepcopy(layers).cpu().eval(),
-                (torch.zeros(2, width),),
+                tuple(example.values()),
                 str(path),
-                input_names=["inputs"],
+                input_names=list(example),
                 output_names=["vectors"],
-                dynamic_axes={"inputs": {0: "batch"}, "vectors": {0: "batch"}},
+                dynamic_axes={**axes, "vectors": {0: "batch"}},
                 opset_version=_OPSET,
                 dynamo=False,
                 external_data=False,

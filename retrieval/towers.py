@@ -1,10 +1,13 @@
-"""The two towers: one network from a viewer's features, one from a video, to unit vectors whose inner product is the score.
+"""The two towers: one network from a viewer's features, one from a video, to vectors whose inner product is the score.
 
 Both read a video as one *raw* vector, the sum of its id row and of what is known without clicks:
 
     raw v    = id[v] + channel[v] + category[v] + language[v] + content[v] @ W
     video v  = normalise(raw v + MLP([raw v, log age]))
     viewer   = normalise(Σ_p a_p · pool_p + MLP([pools, code vectors, dense])),   pool_p = Σ_l weight[p, l] · raw[history l]
+
+or, with `similarity = dot`, without normalising; with `viewer = transformer`, its state after the history
+(`retrieval.transformer`) takes the place of the pools.
 
 The sums beside the MLPs make "more like what you watched" the starting point of training (YouTube's candidate generator,
 Covington et al. 2016, without the residual). An empty id bag is zero: a video without clicks still has the rest of the sum.
@@ -25,8 +28,9 @@ from core import rng
 from data.catalogue import Catalogue, lookup
 from embeddings.tables import ADAM, ROWWISE_ADAGRAD, TableConfig, Tables, default_device, suited_optimizer
 from features.schema import FeatureSchema
-from retrieval.config import TwoTowerConfig
+from retrieval.config import COSINE, TRANSFORMER, TwoTowerConfig
 from retrieval.encoder import NUM_POOLS, VIDEO_CODES
+from retrieval.transformer import HistoryTransformer
 
 VIDEO_ID = "video_id"
 _DENSE_LIMIT = 5.0
@@ -70,14 +74,16 @@ def pool(raw_UD: Tensor, weights_PH: Tensor, bags: Bags) -> Tensor:
 
 
 class ViewerTower(nn.Module):
-    """[pools | code vectors | dense] → unit vector. The graph that is exported."""
+    """[summaries | code vectors | dense] → unit vector, the summaries being the pools or the transformer's state."""
 
     def __init__(self, config: TwoTowerConfig, num_codes: int, num_dense: int) -> None:
         super().__init__()
         self.dim, self.num_dense = config.dim, num_dense
-        width = NUM_POOLS * config.dim + num_codes * config.code_dim + num_dense
-        self.layers = _mlp(width, config.hidden, config.dim)
-        self.mix_P = nn.Parameter(torch.full((NUM_POOLS,), 1.0 / NUM_POOLS))
+        self.num_summaries = 1 if config.viewer == TRANSFORMER else NUM_POOLS
+        self.width = self.num_summaries * config.dim + num_codes * config.code_dim + num_dense
+        self.layers = _mlp(self.width, config.hidden, config.dim) if config.hidden else None
+        self.finish = _finish(config)
+        self.mix_P = nn.Parameter(torch.full((self.num_summaries,), 1.0 / self.num_summaries))
         self.dense_mean: Tensor
         self.dense_scale: Tensor
         self.register_buffer("dense_mean", torch.zeros(num_dense))
@@ -85,12 +91,14 @@ class ViewerTower(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[B, X] → [B, D]"""
-        pools = inputs[:, : NUM_POOLS * self.dim]
-        summed = sum(self.mix_P[p] * pools[:, p * self.dim : (p + 1) * self.dim] for p in range(NUM_POOLS))
+        summaries = inputs[:, : self.num_summaries * self.dim].unflatten(1, (self.num_summaries, self.dim))
+        summed = (self.mix_P[:, None] * summaries).sum(dim=1)
+        if self.layers is None:
+            return self.finish(summed)
         if self.num_dense:
             dense = (_log(inputs[:, -self.num_dense :]) - self.dense_mean) * self.dense_scale
             inputs = torch.cat([inputs[:, : -self.num_dense], dense.clamp(-_DENSE_LIMIT, _DENSE_LIMIT)], dim=1)
-        return functional.normalize(summed + self.layers(inputs), dim=1)
+        return self.finish(summed + self.layers(inputs))
 
     def fit_dense(self, dense_NF: Tensor) -> None:
         """Take mean and deviation of each numeric feature (after a signed log) from a sample."""
@@ -105,11 +113,13 @@ class VideoTower(nn.Module):
     def __init__(self, config: TwoTowerConfig) -> None:
         super().__init__()
         self.dim = config.dim
-        self.layers = _mlp(config.dim + 1, config.hidden, config.dim)
+        self.layers = _mlp(config.dim + 1, config.hidden, config.dim) if config.hidden else None
+        self.finish = _finish(config)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[N, D + 1] → [N, D]"""
-        return functional.normalize(inputs[:, : self.dim] + self.layers(inputs), dim=1)
+        raw = inputs[:, : self.dim]
+        return self.finish(raw if self.layers is None else raw + self.layers(inputs))
 
 
 class TwoTower(nn.Module):
@@ -133,6 +143,8 @@ class TwoTower(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.torch_seed(config.seed, "retrieval layers"))
             self.content = nn.Linear(catalogue.content.shape[1], config.dim, bias=False) if catalogue.content.shape[1] else None
+            ordered = config.viewer == TRANSFORMER
+            self.history = HistoryTransformer(config.dim, config.history_length, config.transformer) if ordered else None
             self.viewer = ViewerTower(config, len(schema.viewer_codes), len(schema.viewer_dense))
             self.video = VideoTower(config)
         self.content_scale = 1.0 / max(float(np.linalg.norm(catalogue.content, axis=1).mean()), 1e-6) if len(catalogue) else 1.0
@@ -149,9 +161,14 @@ class TwoTower(nn.Module):
         raw = rows[VIDEO_ID] + sum(rows[name] for name in VIDEO_CODES)
         return raw if self.content is None else raw + self.content(content_UC * self.content_scale)
 
-    def viewer_vectors(self, pools: Tensor, codes: KeyedJaggedTensor | None, dense_BF: Tensor) -> Tensor:
+    def states(self, raw_UD: Tensor, history_SL: Tensor) -> Tensor:
+        """The transformer's states after 0 … L videos of each history, given by indices into U. [S, L + 1, D]"""
+        assert self.history is not None, "these towers pool their histories"
+        return self.history(functional.embedding(history_SL, raw_UD))
+
+    def viewer_vectors(self, summaries: Tensor, codes: KeyedJaggedTensor | None, dense_BF: Tensor) -> Tensor:
         """Unit vectors of B viewers. [B, D]"""
-        inputs = [pools]
+        inputs = [summaries]
         if codes is not None and self.viewer_tables is not None:
             vectors = self.viewer_tables(codes)
             inputs += [vectors[name] for name in self.schema.viewer_codes]
@@ -162,10 +179,14 @@ class TwoTower(nn.Module):
         return self.video(torch.cat([raw_ND, log_age_N[:, None]], dim=1))
 
     def dense_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for Adam: layers and small tables."""
+        """Parameter groups for AdamW: matrices of layers, other layers, and small tables."""
         layers = [parameter for name, parameter in self.named_parameters() if not _in_table(name)]
-        tables = [group for tables in self._all_tables() for group in tables.adam_groups()]
-        return [{"params": layers, "lr": self.config.learning_rate}, *tables]
+        decayed = self.config.transformer.weight_decay if self.history is not None else 0.0
+        groups = [
+            {"params": [p for p in layers if p.ndim > 1], "lr": self.config.learning_rate, "weight_decay": decayed},
+            {"params": [p for p in layers if p.ndim < 2], "lr": self.config.learning_rate},
+        ]
+        return groups + [group for tables in self._all_tables() for group in tables.adam_groups()]
 
     def scale_learning_rate(self, factor: float) -> None:
         """See `embeddings.tables`: the rates of the tables that Adam does not handle."""
@@ -203,15 +224,10 @@ def _in_table(name: str) -> bool:
 
 
 def _video_tables(config: TwoTowerConfig, catalogue: Catalogue) -> list[TableConfig]:
-    size = config.dim**-0.5
-    ids = TableConfig(
-        VIDEO_ID,
-        max(len(catalogue), 1),
-        config.dim,
-        optimizer=ROWWISE_ADAGRAD,
-        learning_rate=config.table_learning_rate,
-        init=size,
-    )
+    rows = max(len(catalogue), 1)
+    optimizer = suited_optimizer(rows) if config.dense_ids else ROWWISE_ADAGRAD
+    rate = config.learning_rate if optimizer == ADAM else config.table_learning_rate
+    ids = TableConfig(VIDEO_ID, rows, config.dim, optimizer=optimizer, learning_rate=rate, init=config.dim**-0.5)
     return [ids, *(_codes(config, n, len(v), config.dim) for n, v in zip(VIDEO_CODES, catalogue.vocabularies, strict=True))]
 
 
@@ -232,6 +248,15 @@ def _mlp(width: int, hidden: tuple[int, ...], out: int) -> nn.Sequential:
         layers += [nn.Linear(width, size), nn.ReLU()]
         width = size
     return nn.Sequential(*layers, nn.Linear(width, out))
+
+
+class _Unit(nn.Module):
+    def forward(self, vectors: Tensor) -> Tensor:
+        return functional.normalize(vectors, dim=1)
+
+
+def _finish(config: TwoTowerConfig) -> nn.Module:
+    return _Unit() if config.similarity == COSINE else nn.Identity()
 
 
 def _log(values: Tensor) -> Tensor:

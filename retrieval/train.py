@@ -1,11 +1,12 @@
 """Train the two towers on clicks: one pass of named steps, the same losses for the same seed.
 
-Adam moves layers and small tables; the table of video ids moves itself during backward (row-wise Adagrad). Knows nothing of
-evaluation or files.
+A step is either a batch of clicks, each with its pooled history (`retrieval.batches`), or a batch of runs of clicks read in
+order (`retrieval.sequences`). Adam moves layers and small tables; the table of video ids moves itself during backward (row-wise
+Adagrad). Knows nothing of evaluation or files.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -14,9 +15,12 @@ from core import rng
 from core.errors import BadInput
 from data.catalogue import Catalogue
 from features.schema import FeatureSchema
-from retrieval.batches import Batcher, RetrievalExamples, StepBatch
-from retrieval.config import TwoTowerConfig
+from retrieval.batches import Batcher, StepBatch
+from retrieval.config import TRANSFORMER, TwoTowerConfig
+from retrieval.examples import RetrievalExamples
 from retrieval.losses import sampled_softmax
+from retrieval.runs import RunSampler
+from retrieval.sequences import SequenceBatcher, sequence_loss
 from retrieval.towers import TwoTower, pool
 
 _DENSE_SAMPLE = 20_000
@@ -50,28 +54,46 @@ def train(
     if examples.num < 2 or not len(catalogue):
         raise BadInput(f"training the towers needs at least 2 clicks on known videos, got {examples.num}")
     tower = _start(config, schema, catalogue, examples, warm_start)
-    batcher = Batcher(tower, catalogue, examples)
-    optimizer = torch.optim.Adam(tower.dense_groups())
+    optimizer = torch.optim.AdamW(tower.dense_groups(), weight_decay=0.0)
     rates = [group["lr"] for group in optimizer.param_groups]
-    order = rng.stream(config.seed, "retrieval order")
-    random = rng.stream(config.seed, "retrieval negatives")
-    per_epoch = math.ceil(examples.num / config.batch_size)
-    total, done = per_epoch * config.epochs, 0
-    tower.train()
-    for _ in range(config.epochs):
-        for chosen in np.array_split(order.permutation(examples.num), per_epoch):
-            factor = _rate(config.schedule, done, total)
+    losses = _pool_losses if tower.history is None else _sequence_losses
+    with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own stream
+        torch.manual_seed(rng.torch_seed(config.seed, "retrieval dropout"))
+        for done, total, loss in losses(tower.train(), catalogue, examples):
+            factor = _rate(config, done / total)
             tower.scale_learning_rate(factor)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = factor * rate
             optimizer.zero_grad(set_to_none=True)
-            loss = step_loss(tower, batcher.step(chosen, random))
             loss.backward()
             optimizer.step()
-            done += 1
             if on_step is not None:
-                on_step(done, total, loss.item())
+                on_step(done + 1, total, loss.item())
     return tower.eval()
+
+
+Losses = Iterator[tuple[int, int, torch.Tensor]]
+
+
+def _pool_losses(tower: TwoTower, catalogue: Catalogue, examples: RetrievalExamples) -> Losses:
+    """(steps done before, steps in all, loss) of every step; each epoch sees every click once."""
+    config, batcher = tower.config, Batcher(tower, catalogue, examples)
+    order, random = rng.stream(config.seed, "retrieval order"), rng.stream(config.seed, "retrieval negatives")
+    per_epoch = math.ceil(examples.num / config.batch_size)
+    for epoch in range(config.epochs):
+        for i, chosen in enumerate(np.array_split(order.permutation(examples.num), per_epoch)):
+            yield epoch * per_epoch + i, config.epochs * per_epoch, step_loss(tower, batcher.step(chosen, random))
+
+
+def _sequence_losses(tower: TwoTower, catalogue: Catalogue, examples: RetrievalExamples) -> Losses:
+    """The same; each epoch sees one run of every viewer's clicks."""
+    config, batcher = tower.config, SequenceBatcher(tower, catalogue, examples)
+    order, random = rng.stream(config.seed, "retrieval order"), rng.stream(config.seed, "retrieval negatives")
+    sampler = RunSampler(examples, config.history_length + 1)
+    for epoch in range(config.epochs):
+        batches = sampler.epoch(config.transformer.batch_clicks, order)
+        for i, runs in enumerate(batches):
+            yield epoch * len(batches) + i, config.epochs * len(batches), sequence_loss(tower, batcher.step(runs, random))
 
 
 def step_loss(tower: TwoTower, batch: StepBatch) -> torch.Tensor:
@@ -101,7 +123,10 @@ def _start(
     return tower
 
 
-def _rate(schedule: str, done: int, total: int) -> float:
-    if schedule == "constant":
-        return 1.0
-    return _FINAL_RATE + (1.0 - _FINAL_RATE) * 0.5 * (1.0 + math.cos(math.pi * done / total))
+def _rate(config: TwoTowerConfig, progress: float) -> float:
+    """Factor on every learning rate after a share of the steps: a linear warm-up (transformer), then the schedule."""
+    warmup = config.transformer.warmup if config.viewer == TRANSFORMER else 0.0
+    rising = min(1.0, progress / warmup + 0.01) if warmup else 1.0
+    if config.schedule == "constant":
+        return rising
+    return rising * (_FINAL_RATE + (1.0 - _FINAL_RATE) * 0.5 * (1.0 + math.cos(math.pi * progress)))

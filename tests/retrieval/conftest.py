@@ -95,11 +95,11 @@ def rich_part(planted, rich_schema):
 @pytest.fixture(scope="session")
 def rich_tower(planted, tiny, rich_schema, rich_part):
     """Towers trained a little on features of every kind."""
-    from retrieval.batches import RetrievalExamples
+    from retrieval.examples import RetrievalExamples
     from retrieval.train import train
 
     log = planted.interactions
-    examples = RetrievalExamples(rich_part, log.video_rows, log.at, len(log))
+    examples = RetrievalExamples(rich_part, log.video_rows, log.at, log.viewer_ids[log.viewer_rows])
     return train(replace(tiny, epochs=1, history_length=8), rich_schema, planted.catalogue, examples)
 
 

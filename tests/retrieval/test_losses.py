@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from retrieval.losses import log_sampling_probability, sampled_softmax
+from retrieval.losses import Shared, log_sampling_probability, sampled_softmax, shared_softmax
 
 
 def plain(viewer, video, temperature, bias=None, masked=None):
@@ -83,3 +83,54 @@ def test_logq_removes_the_bias_against_popular_videos():
     lift = [np.diff(fitted_logits(logq, share).reshape(2, 50).mean(axis=1))[0] for logq in (True, False)]
     assert -lift[0] == pytest.approx(np.log(8), abs=0.5)  # a video clicked 8 times as often scores log 8 more
     assert abs(lift[1]) < 0.5  # uncorrected, popularity cancels
+
+
+def shared_case(num=300, candidates=90, catalogue=200):
+    generator = torch.Generator().manual_seed(4)
+    viewer, clicked, vectors = (
+        torch.nn.functional.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (num, num, candidates)
+    )
+    rows = torch.randperm(catalogue, generator=generator)[:candidates].sort().values
+    own = torch.randint(0, catalogue, (num,), generator=generator)
+    return [t.requires_grad_() for t in (viewer, clicked, vectors)], rows, own, torch.linspace(-3.0, 0.0, candidates)
+
+
+def test_shared_softmax_and_gradients_equal_autograd():
+    tensors, rows, own, log_chance = shared_case()
+    at, uploaded_at = torch.arange(300), torch.randint(0, 400, (90,), generator=torch.Generator().manual_seed(2))
+    twins = [t.detach().clone().requires_grad_() for t in tensors]
+    masked = (rows[None] == own[:, None]) | (uploaded_at[None] > at[:, None])
+    others = (twins[0] @ twins[2].T / 0.1 - log_chance).masked_fill(masked, -torch.inf)
+    logits = torch.cat([(twins[0] * twins[1]).sum(dim=1, keepdim=True) / 0.1, others], dim=1)
+    expected = torch.nn.functional.cross_entropy(logits, torch.zeros(300, dtype=torch.long))
+    found = shared_softmax(tensors[0], tensors[1], own, Shared(tensors[2], rows, log_chance, uploaded_at), 0.1, at)
+    (3 * expected).backward()
+    (3 * found).backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    for mine, plainly in zip(tensors, twins, strict=True):
+        np.testing.assert_allclose(mine.grad, plainly.grad, atol=1e-6)
+
+
+def test_with_every_video_it_is_the_full_softmax():
+    generator = torch.Generator().manual_seed(6)
+    viewer, vectors = torch.randn(50, 8, generator=generator), torch.randn(30, 8, generator=generator)
+    own = torch.randint(0, 30, (50,), generator=generator)
+    shared = Shared(vectors, torch.arange(30), torch.zeros(30))
+    found = shared_softmax(viewer, vectors[own], own, shared, 0.7)
+    assert found.item() == pytest.approx(torch.nn.functional.cross_entropy(viewer @ vectors.T / 0.7, own).item(), rel=1e-5)
+
+
+def test_the_sampled_sum_estimates_the_full_one_without_bias():
+    generator = torch.Generator().manual_seed(7)
+    viewer, vectors = torch.randn(1, 4, generator=generator), torch.randn(40, 4, generator=generator)
+    truth = torch.logsumexp(viewer @ vectors.T, dim=1).exp().item()
+    chance = torch.linspace(0.1, 0.9, 40)
+    sums = []
+    for _ in range(1_500):
+        rows = (torch.rand(40, generator=generator) < chance).nonzero()[:, 0]
+        rows = rows if len(rows) else torch.tensor([39])
+        shared = Shared(vectors[rows], rows, chance[rows].log())
+        own = viewer @ vectors[0]
+        loss = shared_softmax(viewer, vectors[:1], torch.tensor([0]), shared, 1.0)
+        sums.append((loss + own).exp().item())
+    assert np.mean(sums) == pytest.approx(truth, rel=0.05)

@@ -5,9 +5,9 @@ import pytest
 
 from core.errors import BadInput
 from retrieval import index as indexes
-from retrieval.batches import InteractionParts, bare_schema, from_interactions
 from retrieval.config import IndexConfig
 from retrieval.encoder import ViewerEncoder
+from retrieval.examples import InteractionParts, bare_schema, from_interactions
 from retrieval.export import VECTORS, write
 from retrieval.train import train
 

@@ -40,15 +40,15 @@ def _train(log, catalogue, viewers, path):
     from ranking.batches import Lists, RankingData
     from retrieval import export as tower_files
     from retrieval import train as retrieval
-    from retrieval.batches import RetrievalExamples
     from retrieval.config import TwoTowerConfig
+    from retrieval.examples import RetrievalExamples
 
     clicks = log.events
     rows, at = catalogue.rows(clicks["video_id"].to_numpy()), clicks["received_at"].to_numpy()
     built = offline.build(clicks, catalogue, viewers, viewer_ids=clicks["viewer_id"].to_numpy(), at=at, video_rows=rows)
     towers = TwoTowerConfig(dim=8, hidden=(16,), batch_size=64, uniform_negatives=16, epochs=2)
     tower_files.write(
-        retrieval.train(towers, built.schema, catalogue, RetrievalExamples(built.viewer_part, rows, at, len(rows))),
+        retrieval.train(towers, built.schema, catalogue, RetrievalExamples(built.viewer_part, rows, at, clicks["viewer_id"].to_numpy())),
         catalogue, path, at=END,
     )  # fmt: skip
     others = stream(0, "test negatives").integers(0, len(catalogue), size=(len(rows), 7))
