@@ -1,6 +1,7 @@
 """Every number that serving can be asked to change. Saved inside a release, which so serves the way it was measured."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from core.errors import ConfigError
 from ranking.config import RerankConfig
@@ -20,12 +21,20 @@ class SourceQuotas:
 class ExplorationConfig:
     """How much of a page is left to chance, so that new videos are seen and off-policy estimates are possible."""
 
+    kind: Literal["epsilon_greedy", "plackett_luce"] = "epsilon_greedy"
+    """How chance picks from the pool: evenly, or in proportion to exp(utility / temperature)."""
     epsilon: float = 0.05
     """Probability that an explored slot is drawn from the pool."""
     slots: tuple[int, ...] = ()
-    """Positions (0-based) where this may happen; empty means everywhere."""
+    """Positions (0-based) where this may happen, so their number is the page's budget; empty means everywhere."""
     pool: int = 100
     """Size of the pool: fresh uploads first, then the best of the rest."""
+    fresh_boost: float = 1.0
+    """How many times as likely as otherwise chance picks a fresh upload."""
+    temperature: float = 1.0
+    """Of `plackett_luce`, in units of utility."""
+    daily_cap: int = 0
+    """Slots that chance may fill per viewer and day (UTC) before pages come without it; 0 means no cap."""
     seed: int = 0
     """Draws derive from this and the request id."""
 
@@ -33,6 +42,8 @@ class ExplorationConfig:
         """Raises ConfigError on values that cannot work."""
         if not 0 <= self.epsilon <= 1 or self.pool < 0:
             raise ConfigError(f"epsilon {self.epsilon} must be in [0, 1] and pool {self.pool} at least 0")
+        if not (self.fresh_boost > 0 and self.temperature > 0 and self.daily_cap >= 0):
+            raise ConfigError("fresh_boost and temperature must be above 0, daily_cap at least 0")
 
 
 @dataclass(frozen=True)

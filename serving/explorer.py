@@ -2,23 +2,32 @@
 
 Slots are filled in display order. At an explored slot, given the slots before,
 
-    P(v) = (1 − ε)·[v is the next of the ranked page not yet placed] + ε·[v ∈ pool, not yet placed] / |pool not yet placed|
+    P(v) = (1 − ε)·[v is the next of the ranked page not yet placed] + ε·weight(v) / Σ weight of the pool not yet placed
 
 and elsewhere, or when the pool is used up, the next of the ranked page comes with probability 1. The pool holds fresh uploads
 first, then the best of the rest, so a drawn video can also be one that would have come anyway; the propensity adds both
-ways. Draws derive from (seed, request id) alone: the same request replays exactly. A drawn video may exceed the re-ranker's
-channel cap.
+ways. Weights are equal, or Plackett–Luce in utility, and larger for fresh uploads if so configured. Draws derive from (seed,
+request id) alone: the same request replays exactly. A drawn video may exceed the re-ranker's channel cap.
 """
 
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core import rng
+from core.clock import DAY_MS
 from serving.config import ExplorationConfig
 
 Indices = NDArray[np.int64]
+Weights = NDArray[np.float64]
+_LEAST_WEIGHT = 0.01
+"""Of the best one's, under Plackett–Luce: keeps propensities, and so later importance weights, bounded."""
+_CAPPED_VIEWERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -38,45 +47,74 @@ def pool(utility_K: NDArray[np.float32], fresh_K: NDArray[np.bool_], size: int) 
     return np.lexsort((-utility_K, ~fresh_K))[: max(size, 0)]
 
 
-def distribution(next_ranked: int, left: Indices, epsilon: float) -> dict[int, float]:
-    """Probability of every possible choice for an explored slot, by candidate.
-
-    Args:
-        next_ranked: best candidate of the ranked page not yet placed.
-        left: pool members not yet placed.
-        epsilon: probability of drawing from the pool.
-    """
-    if not len(left):
-        return {next_ranked: 1.0}
-    chances = {int(candidate): epsilon / len(left) for candidate in left}
-    chances[next_ranked] = chances.get(next_ranked, 0.0) + 1.0 - epsilon
-    return chances
+def weights(utility_P: NDArray[np.float32], fresh_P: NDArray[np.bool_], config: ExplorationConfig) -> Weights:
+    """How likely chance picks each member of the pool, up to a common factor."""
+    weight = np.ones(len(utility_P))
+    best = utility_P.max(initial=-np.inf)
+    if config.kind == "plackett_luce" and np.isfinite(best):
+        weight = np.maximum(np.exp((utility_P - best).astype(np.float64) / config.temperature), _LEAST_WEIGHT)
+    return np.where(fresh_P, config.fresh_boost * weight, weight)
 
 
-def explore(ranked: Indices, pool_left: Indices, config: ExplorationConfig, request_id: str) -> Page:
+def explore(ranked: Indices, members: Indices, weight_P: Weights, config: ExplorationConfig, request_id: str) -> Page:
     """Fill as many slots as `ranked` has.
 
     Args:
         ranked: candidates in the order of the re-ranker.
-        pool_left: see `pool`.
+        members: see `pool`.
+        weight_P: see `weights`; aligned with `members`, above 0.
         config: ε, explored slots, seed.
         request_id: names the draws.
     """
     num_slots = len(ranked)
     propensities, exploration = np.ones(num_slots), np.zeros(num_slots, dtype=bool)
-    if config.epsilon <= 0 or not len(pool_left):
+    if config.epsilon <= 0 or not len(members):
         return Page(ranked, propensities, exploration)
     draws = rng.stream(config.seed, "explore", request_id).random((num_slots, 2))
-    queue, left, chosen = [int(i) for i in ranked], [int(i) for i in pool_left], []
+    queue, left, chosen = ranked.tolist(), dict(zip(members.tolist(), weight_P.tolist(), strict=True)), []
     for slot in range(num_slots):
         pick = queue[0]
         if left and (not config.slots or slot in config.slots):
             greedy, chance = pick, bool(draws[slot, 0] < config.epsilon)
-            pick = left[int(draws[slot, 1] * len(left))] if chance else greedy
+            pick = _draw(left, draws[slot, 1]) if chance else greedy
             exploration[slot] = chance
-            propensities[slot] = (1 - config.epsilon) * (pick == greedy) + config.epsilon * (pick in left) / len(left)
+            share = left.get(pick, 0.0) / sum(left.values())
+            propensities[slot] = (1 - config.epsilon) * (pick == greedy) + config.epsilon * share
         chosen.append(pick)
-        for waiting in (queue, left):
-            if pick in waiting:
-                waiting.remove(pick)
+        left.pop(pick, None)
+        if pick in queue:
+            queue.remove(pick)
     return Page(np.asarray(chosen, dtype=np.int64), propensities, exploration)
+
+
+def _draw(left: dict[int, float], uniform: float) -> int:
+    """The candidate at which `uniform` of all weight lies."""
+    cumulative = list(accumulate(left.values()))
+    return list(left)[min(bisect_right(cumulative, uniform * cumulative[-1]), len(left) - 1)]
+
+
+class DailyCap:
+    """How many slots chance has filled per viewer today: in this process, since the release was loaded, for the latest viewers.
+
+    A page that begins below the cap may pass it. What was spent is known before the page, so propensities stay exact.
+    """
+
+    def __init__(self, cap: int, num_viewers: int = _CAPPED_VIEWERS) -> None:
+        self._cap, self._num_viewers = cap, num_viewers
+        self._spent: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def reached(self, viewer_id: int, at: int) -> bool:
+        """Whether the viewer's next page comes without chance."""
+        day, spent = self._spent.get(viewer_id, (-1, 0))
+        return day == at // DAY_MS and 0 < self._cap <= spent
+
+    def spend(self, viewer_id: int, at: int, num_slots: int) -> None:
+        """Count slots that chance filled."""
+        if not self._cap or not num_slots:
+            return
+        with self._lock:
+            day, spent = self._spent.pop(viewer_id, (-1, 0))
+            self._spent[viewer_id] = (at // DAY_MS, num_slots + (spent if day == at // DAY_MS else 0))
+            while len(self._spent) > self._num_viewers:
+                self._spent.popitem(last=False)

@@ -69,11 +69,12 @@ class _Ranked:
 
 
 class Recommender:
-    """The production policy (`core.policy.Policy`). Safe for many threads: it holds no state of its own."""
+    """The production policy (`core.policy.Policy`). Safe for many threads: its only state is the daily cap on exploration."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.config = parts.config
+        self._cap = explorer.DailyCap(parts.config.exploration.daily_cap)
         self._last_resort = np.argsort(parts.catalogue.uploaded_at, kind="stable")[:_LAST_RESORT].astype(np.int32)
 
     def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
@@ -233,8 +234,14 @@ class Recommender:
         count, settings = int(candidates.count_B[index]), self.config.exploration
         uploaded = self.parts.catalogue.uploaded_at[candidates.rows_BK[index, :count]]
         fresh = (uploaded > 0) & (request.at - uploaded <= self.config.fresh_days * DAY_MS)
-        chance = explorer.pool(ranked.utility_BK[index, :count], fresh, settings.pool)
-        return explorer.explore(order, chance, settings, request.request_id)
+        utility = ranked.utility_BK[index, :count]
+        if self._cap.reached(request.viewer_id, request.at):
+            settings = replace(settings, epsilon=0.0)
+        pool = explorer.pool(utility, fresh, settings.pool)
+        weights = explorer.weights(utility[pool], fresh[pool], settings)
+        page = explorer.explore(order, pool, weights, settings, request.request_id)
+        self._cap.spend(request.viewer_id, request.at, int(page.exploration.sum()))
+        return page
 
     # The answer.
 

@@ -5,9 +5,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.clock import DAY_MS
 from core.errors import ConfigError
+from serving import explorer
 from serving.config import ExplorationConfig
-from serving.explorer import distribution, explore, pool
+from serving.explorer import DailyCap, Page, pool, weights
+
+
+def explore(ranked: np.ndarray, members: np.ndarray, config: ExplorationConfig, request_id: str, weight=None) -> Page:
+    return explorer.explore(ranked, members, np.ones(len(members)) if weight is None else weight, config, request_id)
+
+
+def distribution(next_ranked: int, weight: dict[int, float], epsilon: float) -> dict[int, float]:
+    """The stated model: probability of every possible choice for an explored slot, by candidate."""
+    if not weight:
+        return {next_ranked: 1.0}
+    chances = {candidate: epsilon * w / sum(weight.values()) for candidate, w in weight.items()}
+    chances[next_ranked] = chances.get(next_ranked, 0.0) + 1.0 - epsilon
+    return chances
 
 
 def test_epsilon_zero_is_greedy_with_certainty():
@@ -17,33 +32,31 @@ def test_epsilon_zero_is_greedy_with_certainty():
     assert not page.exploration.any()
 
 
-def test_the_closed_form_for_the_first_slot():
-    chances = distribution(4, np.array([4, 5, 6, 7]), 0.2)
-    assert chances == pytest.approx({4: 0.8 + 0.05, 5: 0.05, 6: 0.05, 7: 0.05})
-    assert distribution(4, np.array([5, 6]), 0.2) == pytest.approx({4: 0.8, 5: 0.1, 6: 0.1})
-    assert distribution(4, np.array([], dtype=int), 0.2) == {4: 1.0}
-
-
 @settings(max_examples=100, deadline=None)
-@given(st.permutations(range(8)), st.sets(st.integers(0, 11), max_size=12), st.floats(0, 1), st.integers(0, 10_000))
-def test_propensities_are_those_of_the_stated_model(order, members, epsilon, request_number):
-    ranked, left = list(order)[:5], sorted(members)
-    page = explore(np.array(ranked), np.array(left, dtype=np.int64), ExplorationConfig(epsilon=epsilon), str(request_number))
+@given(
+    st.permutations(range(8)), st.dictionaries(st.integers(0, 11), st.floats(0.01, 10), max_size=12),
+    st.floats(0, 1), st.integers(0, 10_000),
+)  # fmt: skip
+def test_propensities_are_those_of_the_stated_model(order, weight, epsilon, request_number):
+    ranked = list(order)[:5]
+    members, values = np.array(list(weight), dtype=np.int64), np.array(list(weight.values()))
+    page = explore(np.array(ranked), members, ExplorationConfig(epsilon=epsilon), str(request_number), values)
     assert len(set(page.chosen.tolist())) == 5
     for choice, propensity in zip(page.chosen.tolist(), page.propensities, strict=True):
-        chances = distribution(ranked[0], np.array(left, dtype=np.int64), epsilon)
+        chances = distribution(ranked[0], weight, epsilon)
         assert sum(chances.values()) == pytest.approx(1.0)
         assert propensity == pytest.approx(chances[choice])
         ranked = [i for i in ranked if i != choice]
-        left = [i for i in left if i != choice]
+        weight = {i: w for i, w in weight.items() if i != choice}
 
 
 def test_frequencies_of_whole_pages_match_the_product_of_propensities():
     ranked, members, config, n = np.array([0, 1]), np.array([0, 2, 3]), ExplorationConfig(epsilon=0.5), 20_000
+    weight = np.array([1.0, 0.5, 3.0])
     seen: dict[tuple[int, ...], int] = {}
     stated: dict[tuple[int, ...], float] = {}
     for i in range(n):
-        page = explore(ranked, members, config, str(i))
+        page = explore(ranked, members, config, str(i), weight)
         key = tuple(page.chosen.tolist())
         seen[key] = seen.get(key, 0) + 1
         stated[key] = float(np.prod(page.propensities))
@@ -74,6 +87,42 @@ def test_the_pool_takes_fresh_ones_first_then_the_best():
     assert pool(utility, fresh, 0).tolist() == []
 
 
-def test_an_impossible_epsilon_is_refused():
-    with pytest.raises(ConfigError, match="epsilon"):
-        ExplorationConfig(epsilon=1.5)
+@pytest.mark.parametrize("wrong", [{"epsilon": 1.5}, {"fresh_boost": 0.0}, {"temperature": 0.0}, {"daily_cap": -1}])
+def test_an_impossible_number_is_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        ExplorationConfig(**wrong)
+
+
+def test_chance_favours_fresh_uploads_and_what_is_useful():
+    utility, fresh = np.log(np.array([4, 2, 1], dtype=np.float32)), np.array([False, True, False])
+    assert weights(utility, fresh, ExplorationConfig()).tolist() == [1, 1, 1]
+    assert weights(utility, fresh, ExplorationConfig(fresh_boost=3)).tolist() == [1, 3, 1]
+    luce = ExplorationConfig(kind="plackett_luce")
+    assert weights(utility, fresh, luce) == pytest.approx([1, 0.5, 0.25])
+    assert weights(utility, ~fresh, ExplorationConfig(kind="plackett_luce", temperature=0.5, fresh_boost=2)) == pytest.approx(
+        [2, 0.25, 0.125]
+    )
+    assert weights(np.array([0, -1e9, -np.inf], dtype=np.float32), fresh, luce).tolist() == [1, 0.01, 0.01]
+    assert weights(np.full(2, -np.inf, dtype=np.float32), fresh[:2], luce).tolist() == [1, 1]
+    assert weights(np.empty(0, dtype=np.float32), fresh[:0], luce).tolist() == []
+
+
+def test_the_daily_cap_counts_per_viewer_and_day():
+    cap, noon = DailyCap(3), DAY_MS // 2
+    cap.spend(1, noon, 2)
+    assert not cap.reached(1, noon)
+    cap.spend(1, noon + 1, 1)
+    assert cap.reached(1, noon + 2)
+    assert not cap.reached(2, noon + 2)
+    assert not cap.reached(1, noon + DAY_MS)
+    cap.spend(1, noon + DAY_MS, 1)
+    assert not cap.reached(1, noon + DAY_MS)
+
+
+def test_without_a_cap_nothing_is_counted_and_with_one_the_oldest_is_forgotten():
+    free, small = DailyCap(0), DailyCap(1, num_viewers=2)
+    free.spend(1, 0, 100)
+    assert not free.reached(1, 0)
+    for viewer in (1, 2, 3):
+        small.spend(viewer, 0, 1)
+    assert [small.reached(viewer, 0) for viewer in (1, 2, 3)] == [False, True, True]

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +119,24 @@ def test_fresh_uploads_are_always_in_the_exploration_pool():
     slates = Recommender(fakes.parts(config=config)).recommend([ask(request_id=str(i), k=1) for i in range(300)])
     shown = np.bincount([int(slate.video_ids[0]) for slate in slates], minlength=201)
     assert set(np.flatnonzero(shown)) == set(range(193, 201))
+
+
+def test_a_viewer_at_the_daily_cap_gets_pages_without_chance_until_tomorrow():
+    recommender = Recommender(fakes.parts(config=ServingConfig(exploration=ExplorationConfig(epsilon=1.0, daily_cap=12))))
+    first, second, third = (recommender.recommend([ask(request_id=name)])[0] for name in "abc")
+    assert [slate.exploration.sum() for slate in (first, second, third)] == [10, 10, 0]
+    assert (third.propensities == 1.0).all()
+    tomorrow = recommender.recommend([ask(at=fakes.NOW + DAY_MS)])[0]
+    assert tomorrow.exploration.all()
+
+
+def test_plackett_luce_exploration_prefers_what_the_ranker_likes():
+    def mean_utility(**settings: Any) -> float:
+        config = ServingConfig(exploration=ExplorationConfig(epsilon=1.0, **settings))
+        slates = Recommender(fakes.parts(config=config)).recommend([ask(request_id=str(i), k=3) for i in range(50)])
+        return float(np.mean([slate.scores["utility"] for slate in slates]))
+
+    assert mean_utility(kind="plackett_luce", temperature=0.05) > mean_utility()
 
 
 def test_the_feature_hash_changes_with_the_features_and_only_with_them():
