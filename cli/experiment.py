@@ -1,0 +1,174 @@
+"""`upnext experiment …`: plan an A/B test, analyse one, and check the procedure on tests where nothing differs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from core.inference import Interval
+    from experiments.analysis import ArmReport, Report
+
+app = typer.Typer(help="A/B tests: plan, analyse, check by A/A runs.", no_args_is_help=True, rich_markup_mode=None)
+
+JsonOption = Annotated[Path | None, typer.Option(help="Write the result here as JSON.")]
+
+
+@app.command()
+def plan(
+    baseline: Annotated[float, typer.Option(help="Rate today, e.g. 0.1.")],
+    lift: Annotated[float, typer.Option(help="Smallest difference that matters: absolute, e.g. 0.001, or see --relative.")],
+    per_day: Annotated[float, typer.Option(help="Observations per day in the experiment, both arms.")] = 300_000,
+    relative: Annotated[bool, typer.Option("--relative", help="Read --lift as a share of the baseline.")] = False,
+    alpha: Annotated[float, typer.Option(help="Accepted chance of a false positive, two-sided.")] = 0.05,
+    power: Annotated[float, typer.Option(help="Wanted chance to see the difference.")] = 0.8,
+    share: Annotated[float, typer.Option(help="Share of observations in the treatment arm.")] = 0.5,
+    per_viewer: Annotated[float, typer.Option(help="Observations per viewer.")] = 1.0,
+    correlation: Annotated[float, typer.Option(help="Between observations of one viewer, 0 to 1.")] = 0.0,
+    json: JsonOption = None,
+) -> None:
+    """How many observations, and how many whole weeks."""
+    from cli.console import console, write_json
+    from experiments import power as planning
+
+    found = planning.plan(
+        baseline,
+        lift,
+        per_day,
+        relative=relative,
+        alpha=alpha,
+        power=power,
+        share=share,
+        per_viewer=per_viewer,
+        correlation=correlation,
+    )
+    weeks = f"{found.weeks} whole week{'s' if found.weeks > 1 else ''}"
+    console.print(f"[bold]Run for {weeks}[/] to see {baseline:.4%} → {found.target:.4%} with a chance of {power:.0%}.")
+    console.print(f"  observations     {found.control:,} control, {found.treatment:,} treatment")
+    console.print(f"  design effect    × {found.design_effect:.2f} ({per_viewer:g} per viewer, correlation {correlation:g})")
+    console.print(f"  at {per_day:,.0f} a day  {found.days:.2f} days; {weeks} can show ± {found.detectable:.4%}")
+    if not relative:
+        other = planning.plan(
+            baseline,
+            lift,
+            per_day,
+            relative=True,
+            alpha=alpha,
+            power=power,
+            share=share,
+            per_viewer=per_viewer,
+            correlation=correlation,
+        )
+        console.print(
+            f"  [dim]read as a relative lift (--relative, → {other.target:.4%}) it would take {other.total:,} in all[/]"
+        )
+    write_json(json, {**asdict(found), "total": found.total})
+
+
+@app.command()
+def analyse(
+    config: Annotated[Path, typer.Option(help="TOML file of experiments; see experiments/config.py.")],
+    events: Annotated[Path | None, typer.Option(help="Rows (.parquet, .csv, .tsv): viewer_id, day, arm, metrics.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Dataset whose log is read instead; the last trained one by default.")
+    ] = None,
+    experiment: Annotated[str | None, typer.Option(help="Which one, when the file has several.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Decide: ship, do not ship, keep running, or invalid."""
+    from cli.console import TerminalListener, console, write_json
+    from core import settings
+    from core.errors import BadInput
+    from experiments import config as configs
+    from experiments.analysis import analyse as judge
+    from pipelines import experiment as panels
+    from pipelines import spaces
+    from pipelines.progress import Stages
+
+    if events is not None and space is not None:
+        raise BadInput("--events and --space exclude each other: rows of a file, or a dataset's log")
+    chosen = configs.load(config).named(experiment)
+    with Stages(TerminalListener())("read") as stage:
+        if events is not None:
+            panel = panels.from_file(events, chosen)
+        else:
+            panel = panels.from_space(spaces.current(settings.load().var_dir, space), chosen)
+        stage.note = f"{len(panel.arm_V):,} viewers, {len(panel.day_N):,} rows"
+    report = judge(panel, chosen)
+    _show(report, chosen.analysis.days)
+    write_json(json, report.to_json())
+    console.print()
+
+
+@app.command()
+def aa(
+    runs: Annotated[int, typer.Option(help="A/A tests to simulate.")] = 1_000,
+    viewers: Annotated[int, typer.Option(help="Viewers per arm.")] = 2_000,
+    alpha: Annotated[float, typer.Option(help="Accepted share of false positives.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Of the simulation.")] = 1,
+    json: JsonOption = None,
+) -> None:
+    """How often each procedure finds a difference where there is none."""
+    from cli.console import TerminalListener, console, write_json
+    from experiments.aa import AaConfig, simulate
+    from pipelines.progress import Stages
+
+    config = AaConfig(runs=runs, viewers=viewers, alpha=alpha, seed=seed)
+    with Stages(TerminalListener())("A/A tests") as stage:
+        found = simulate(config, stage.advance)
+    verdict = "[green]The procedures keep their promise[/]" if found.holds else "[red]A procedure cries wolf too often[/]"
+    console.print(f"{verdict}: at most {found.bound} of {runs:,} by chance at α = {alpha:g}.")
+    console.print(f"  looking once, at the end            {found.fixed:>6,}")
+    console.print(f"  always valid, after every pair      {found.always_valid:>6,}   (after {config.burn_in} viewers)")
+    console.print(f"  [dim]fixed-horizon test at every look    {found.peeking:>6,}   what peeking does[/]")
+    console.print(f"  [dim]impressions taken as independent    {found.per_impression:>6,}   what forgetting viewers does[/]")
+    write_json(json, {**asdict(config), **asdict(found), "bound": found.bound, "holds": found.holds})
+
+
+def _show(report: "Report", planned_days: int) -> None:
+    from rich.markup import escape
+
+    from cli.console import console
+
+    console.print(f"\n[bold]{escape(report.headline)}[/]\n")
+    ratio, days = report.sample_ratio, report.days
+    mark = "[red]✗[/]" if ratio.mismatch else "[green]✓[/]"
+    counts = " / ".join(f"{n:,}" for n in ratio.counts)
+    console.print(
+        f"  {mark} viewers per arm {counts}, designed {' / '.join(f'{s:.1%}' for s in ratio.shares)}: p = {ratio.p:.3g}"
+    )
+    missing = f"; without {', '.join(days.missing_weekdays)}" if days.missing_weekdays else "; every weekday seen"
+    console.print(
+        f"  {'[yellow]·[/]' if days.missing_weekdays else '[green]✓[/]'} {days.length} of {planned_days} planned days{missing}"
+    )
+    if report.mixed:
+        console.print(f"  [yellow]·[/] {report.mixed:,} viewers dropped: seen in more than one arm")
+    for arm in report.arms:
+        _show_arm(arm)
+
+
+def _show_arm(arm: "ArmReport") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from cli.console import console
+
+    table = Table(
+        f"'{arm.arm}' against control", "control", "arm", "lift", "at the planned end", "always valid", "p", "", box=None
+    )
+    for effect in arm.effects:
+        note = effect.role if effect.safety is None else f"guardrail: {effect.safety}"
+        saved = f", CUPED −{effect.variance_saved:.0%} variance" if effect.variance_saved > 0 else ""
+        table.add_row(
+            escape(effect.metric), f"{effect.control:.4g}", f"{effect.treatment:.4g}", f"{effect.lift.mean:+.2%}",
+            _range(effect.difference), _range(effect.always), f"{effect.adjusted_p:.3g}", note + saved,
+        )  # fmt: skip
+    console.print(table)
+    slope = arm.novelty.slope
+    if arm.novelty.fading:
+        console.print(f"  [yellow]·[/] the effect fades by {abs(slope.mean):.3g} a day (p = {slope.p:.2g}): it may be novelty")
+
+
+def _range(interval: "Interval") -> str:
+    return f"{interval.low:+.4g} … {interval.high:+.4g}"

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from core import rng
+from core.errors import BadInput
+from experiments import power
+
+
+@pytest.mark.parametrize(
+    ("baseline", "target", "unpooled", "pooled"),
+    [
+        (0.1, 0.101, 1_419_070, 1_419_073),
+        (0.1, 0.102, 356_332, 356_335),
+        (0.1, 0.11, 14_749, 14_751),
+        (0.01, 0.011, 163_092, 163_095),
+        (0.1, 0.1001, 141_342_619, 141_342_622),
+    ],
+)
+def test_observations_per_arm(baseline, target, unpooled, pooled):
+    assert power.rates(baseline, target) == unpooled
+    assert power.rates(baseline, target, pooled=True) == pooled
+
+
+def test_cohens_h_and_means():
+    h = 2 * np.arcsin(np.sqrt(0.101)) - 2 * np.arcsin(np.sqrt(0.1))
+    assert power.means(1, h) == pytest.approx(1_419_065, abs=1)
+    assert power.means(1, h, power=0.9) == 1_899_726
+    assert power.means(1, 0.1) == 1_570
+
+
+def test_the_two_readings_of_a_lift_are_a_hundredfold_apart():
+    absolute, relative = power.plan(0.1, 0.001, 300_000), power.plan(0.1, 0.001, 300_000, relative=True)
+    assert (absolute.control, absolute.treatment, absolute.total) == (1_419_070, 1_419_070, 2_838_140)
+    assert relative.control == 141_342_619
+
+
+def test_durations_are_whole_weeks():
+    found = power.plan(0.1, 0.001, 300_000)
+    assert found.days == pytest.approx(9.46, abs=0.005)
+    assert found.weeks == 2
+    assert found.detectable < 0.001
+    assert power.plan(0.1, 0.05, 1e9).weeks == 1
+
+
+def test_design_effect():
+    assert power.design_effect(20, 0.05) == pytest.approx(1.95)
+    assert power.plan(0.1, 0.01, 1e5, per_viewer=20, correlation=0.05).control == np.ceil(1.95 * 14_748.03)
+
+
+def test_unequal_arms_cost_more_in_all():
+    equal, skewed = power.plan(0.1, 0.01, 1e5), power.plan(0.1, 0.01, 1e5, share=0.1)
+    assert skewed.control == pytest.approx(9 * skewed.treatment, rel=1e-3)
+    assert skewed.total > 2 * equal.total
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_the_planned_power_is_what_simulation_finds(share):
+    plan = power.plan(0.1, 0.02, 1e5, share=share)
+    random = rng.stream(0, "power", str(share))
+    a, b = (random.binomial(n, p, 4_000) / n for n, p in ((plan.control, plan.baseline), (plan.treatment, plan.target)))
+    error = np.sqrt(a * (1 - a) / plan.control + b * (1 - b) / plan.treatment)
+    assert np.mean(np.abs(b - a) > 1.96 * error) == pytest.approx(0.8, abs=0.025)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"baseline": 0.0}, {"lift": 0.0}, {"lift": 1.0}, {"per_day": 0.0}, {"share": 1.0}, {"correlation": 2.0}]
+)
+def test_senseless_plans_are_refused(wrong):
+    with pytest.raises(BadInput):
+        power.plan(**{"baseline": 0.1, "lift": 0.01, "per_day": 100.0} | wrong)
