@@ -1,7 +1,8 @@
 """Both stages on two bare files: histories and, perhaps, video vectors, but no attributes, impressions or page.
 
-The same discipline as the full run: towers first learn without each viewer's last interaction, the ranker learns to find that
-one among what they retrieve, then the towers go on over the whole training file. The held-out file is opened last.
+The same discipline as the full run: towers first learn without each viewer's last interaction (in a file without order, a fifth
+of them), the ranker learns to find those among what they retrieve, then the towers go on over the whole training file. The
+held-out file is opened last. Which towers a file gets depends on whether it has an order (`presets.FilesConfig`).
 """
 
 from collections.abc import Callable
@@ -20,11 +21,13 @@ from data.catalogue import Catalogue
 from data.interactions import Interactions
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from pipelines import cases as splits
+from pipelines import opinions
 from pipelines.cases import Cases, HeldOut
 from pipelines.evaluate import DEPTH, FittedModels, Towers, TwoStage
 from pipelines.examples import draw
 from pipelines.held_out import FileLog, evaluate_files
 from pipelines.leaderboard import Leaderboard
+from pipelines.opinions import Opinions
 from pipelines.presets import ListConfig, RunConfig
 from pipelines.progress import Stages, by_step
 from ranking import export as ranker_files
@@ -51,21 +54,62 @@ class Bare:
     schema: FeatureSchema
     log_count_V: NDArray[np.float32]
 
+    @staticmethod
+    def of(log: FileLog, history_length: int, columns: tuple[str, ...] = ()) -> "Bare":
+        """The catalogue and the features that a file implies; `columns` names what the ranker reads besides."""
+        names = pl.Series([str(video) for video in log.video_ids])
+        frame = pl.DataFrame(
+            {
+                c.VIDEO_ID: log.video_ids,
+                c.EXTERNAL_ID: names,
+                c.TITLE: names,
+                c.CHANNEL_ID: np.zeros(len(names), dtype=np.int64),
+            }
+        )
+        unknown = [pl.lit(c.UNKNOWN).alias(name) for name in (c.CHANNEL, c.CATEGORY, c.LANGUAGE)]
+        catalogue = Catalogue.of(datasets.conform(frame.with_columns(unknown), c.VIDEOS))
+        if log.content.shape[1]:
+            catalogue = replace(catalogue, content=log.content)
+        schema = replace(bare_schema(catalogue, history_length), video_dense=("log_count",), cross_dense=columns)
+        return Bare(log, catalogue, schema, np.log1p(log.interactions.counts()).astype(np.float32))
+
     def part(self, cases: Cases, rows: slice) -> ViewerPart:
         """Viewers given by their histories."""
         found = cases.histories.take(rows)
         return history_part([found[i] for i in range(len(found))], self.schema)
 
-    def batch(self, part: ViewerPart, video_BK: NDArray[np.int32]) -> FeatureBatch:
-        """The only number known of a video is how often it was watched."""
-        num, width = video_BK.shape
+    def batch(self, part: ViewerPart, video_BK: NDArray[np.int32], opinion_BKF: NDArray[np.float32]) -> FeatureBatch:
+        """Of a video itself only how often it was watched is known."""
         return FeatureBatch(
             viewer=part,
             video_BK=video_BK,
             video_dense_BKF=self.log_count_V[video_BK][:, :, None],
-            cross_dense_BKF=np.zeros((num, width, 0), dtype=np.float32),
-            cross_codes_BKC=np.zeros((num, width, 0), dtype=np.int32),
+            cross_dense_BKF=opinion_BKF,
+            cross_codes_BKC=np.zeros((*video_BK.shape, 0), dtype=np.int32),
         )
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The first stage, exact, and what simple models think of what it finds."""
+
+    bare: Bare
+    encoder: ViewerEncoder
+    video_VD: NDArray[np.float32]
+    opinions: Opinions
+
+    def encode(self, cases: Cases, rows: slice) -> NDArray[np.float32]:
+        """Viewer vectors. [n, D]"""
+        return self.encoder.encode(self.bare.part(cases, rows))
+
+    def candidates(
+        self, cases: Cases, rows: slice, depth: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """Rows (−1 padding), affinities (0 there) and opinions of the `depth` best. [n, K], [n, K], [n, K, F]"""
+        scores = cases.hide(self.encode(cases, rows) @ self.video_VD.T, rows)
+        found = top_k(scores, depth)
+        affinity = np.where(found >= 0, np.take_along_axis(scores, np.maximum(found, 0), axis=1), 0.0).astype(np.float32)
+        return found, affinity, self.opinions.of(cases, rows, found, affinity)
 
 
 def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: RunConfig, stages: Stages) -> Leaderboard:
@@ -84,13 +128,16 @@ def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: R
 def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
     """The towers alone and both stages, from the training file alone."""
     plan = config.files.ordered if log.interactions.ordered else config.files.unordered
-    bare = _bare(log, plan)
+    models = opinions.panel(ordered=log.interactions.ordered, max_ease_videos=config.evaluation.ease_videos)
+    bare = Bare.of(log, plan.history_length, opinions.columns(models))
     with TemporaryDirectory() as folder:
-        train, last = splits.last_out(bare.log.interactions, max_cases=config.lists.max_lists, seed=config.seed)
+        hold_back = splits.last_out if log.interactions.ordered else splits.share_out
+        train, last = hold_back(log.interactions, max_cases=config.lists.max_lists, seed=config.seed)
         with stages("towers") as stage:
             first = _towers(bare, train, plan, config.seed, stage.advance)
         with stages("ranker") as stage:
-            lists = _lists(bare, last, *_exported(first, bare, Path(folder)), config.lists, config.seed)
+            retrieved = Retrieved(bare, *_exported(first, bare, Path(folder)), Opinions.fit(models, train))
+            lists = _lists(retrieved, last, config.lists, config.seed)
             ranker = ranking.train(
                 config.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
             )
@@ -99,30 +146,13 @@ def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
         with stages("towers to the end") as stage:
             more = replace(plan, epochs=config.files.continue_epochs)
             towers = _towers(bare, bare.log.interactions, more, config.seed, stage.advance, warm_start=first)
-            encoder, video_VD = _exported(towers, bare, Path(folder))
+            retrieved = Retrieved(bare, *_exported(towers, bare, Path(folder)), Opinions.fit(models, log.interactions))
     seconds = dict(stages.seconds)
-
-    def encode(cases: Cases, rows: slice) -> NDArray[np.float32]:
-        return encoder.encode(bare.part(cases, rows))
-
     retrieval_s = seconds["towers"] + seconds["towers to the end"]
     return FittedModels(
-        {"two_tower": Towers(video_VD, encode), "two_stage": TwoStage(_ranked(bare, encode, video_VD, scorer))},
+        {"two_tower": Towers(retrieved.video_VD, retrieved.encode), "two_stage": TwoStage(_ranked(retrieved, scorer))},
         {"two_tower": retrieval_s, "two_stage": retrieval_s + seconds["ranker"]},
     )
-
-
-def _bare(log: FileLog, towers: TwoTowerConfig) -> Bare:
-    names = pl.Series([str(video) for video in log.video_ids])
-    frame = pl.DataFrame(
-        {c.VIDEO_ID: log.video_ids, c.EXTERNAL_ID: names, c.TITLE: names, c.CHANNEL_ID: np.zeros(len(names), dtype=np.int64)}
-    )
-    unknown = [pl.lit(c.UNKNOWN).alias(name) for name in (c.CHANNEL, c.CATEGORY, c.LANGUAGE)]
-    catalogue = Catalogue.of(datasets.conform(frame.with_columns(unknown), c.VIDEOS))
-    if log.content.shape[1]:
-        catalogue = replace(catalogue, content=log.content)
-    schema = replace(bare_schema(catalogue, towers.history_length), video_dense=("log_count",))
-    return Bare(log, catalogue, schema, np.log1p(log.interactions.counts()).astype(np.float32))
 
 
 def _towers(
@@ -142,44 +172,44 @@ def _exported(towers: TwoTower, bare: Bare, folder: Path) -> tuple[ViewerEncoder
     return ViewerEncoder.load(folder), np.load(folder / VECTORS)
 
 
-def _lists(
-    bare: Bare, last: HeldOut, encoder: ViewerEncoder, video_VD: NDArray[np.float32], config: ListConfig, seed: int
-) -> Lists:
-    """Each viewer's last interaction, where it was retrieved, among a sample of what else was."""
-    cases, random = last.cases, rng.stream(seed, "ranker negatives")
-    targets = last.targets.values[last.targets.offsets[:-1]][:, None]
-    kept, rows, affinity = [], [], []
+def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, seed: int) -> Lists:
+    """Each interaction held back, where it was retrieved, among a sample of what else was."""
+    cases, bare, random = last.cases, retrieved.bare, rng.stream(seed, "ranker negatives")
+    chosen = np.sort(random.permutation(len(last.targets.values))[: config.max_lists])
+    owner, target = last.targets.owners[chosen], last.targets.values[chosen]
+    kept, rows, affinities, opinion = [], [], [], []
     for begin in range(0, len(cases), _BLOCK):
         block = slice(begin, min(begin + _BLOCK, len(cases)))
-        scores = encoder.encode(bare.part(cases, block)) @ video_VD.T
-        found = top_k(cases.hide(scores.copy(), block), min(config.depth, cases.num_videos))
-        hit = (found == targets[block]).any(axis=1)
-        others = draw(np.where(found == targets[block], -1, found), config.negatives, random)
-        drawn = np.concatenate([targets[block], others], axis=1)[hit]
-        kept.append(begin + np.flatnonzero(hit))
-        rows.append(drawn)
-        affinity.append(np.take_along_axis(scores[hit], np.maximum(drawn, 0), axis=1))
-    chosen_cases, video_BK = np.concatenate(kept), np.concatenate(rows).astype(np.int32)
+        found, affinity, said = retrieved.candidates(cases, block, min(config.depth, cases.num_videos))
+        wanted = last.hits(found, block)
+        pairs = np.arange(*np.searchsorted(owner, [block.start, block.stop]))
+        case = owner[pairs] - begin
+        place = np.where(found[case] == target[pairs][:, None], np.arange(found.shape[1]), -1).max(axis=1)
+        pairs, case, place = pairs[place >= 0], case[place >= 0], place[place >= 0]
+        others = draw(np.where(wanted | (found < 0), -1, np.arange(found.shape[1]))[case], config.negatives, random)
+        drawn = np.concatenate([place[:, None], others], axis=1)
+        column = np.maximum(drawn, 0)
+        kept.append(owner[pairs])
+        rows.append(np.where(drawn >= 0, found[case[:, None], column], -1))
+        affinities.append(affinity[case[:, None], column])
+        opinion.append(said[case[:, None], column])
+    chosen_cases, video_BK, opinion_BKF = np.concatenate(kept), np.concatenate(rows), np.concatenate(opinion)
     mask, video_BK = video_BK >= 0, np.maximum(video_BK, 0)
     unknown = np.full(len(chosen_cases), np.nan, dtype=np.float32)
 
-    def features(chosen: NDArray[np.int64]) -> FeatureBatch:
-        histories = cases.histories.take(chosen_cases[chosen])
+    def features(asked: NDArray[np.int64]) -> FeatureBatch:
+        histories = cases.histories.take(chosen_cases[asked])
         part = history_part([histories[i] for i in range(len(histories))], bare.schema)
-        return bare.batch(part, video_BK[chosen])
+        return bare.batch(part, video_BK[asked], opinion_BKF[asked])
 
-    return Lists(features, np.concatenate(affinity), cases.at[chosen_cases], mask, unknown, unknown)
+    return Lists(features, np.concatenate(affinities), cases.at[chosen_cases], mask, unknown, unknown)
 
 
-def _ranked(
-    bare: Bare, encode: Callable[[Cases, slice], NDArray[np.float32]], video_VD: NDArray[np.float32], scorer: Scorer
-) -> Callable[[Cases, slice], NDArray[np.int32]]:
+def _ranked(retrieved: Retrieved, scorer: Scorer) -> Callable[[Cases, slice], NDArray[np.int32]]:
     def ranked(cases: Cases, rows: slice) -> NDArray[np.int32]:
-        scores = cases.hide(encode(cases, rows) @ video_VD.T, rows)
-        found = top_k(scores, DEPTH)
-        video_BK = np.maximum(found, 0)
-        batch = bare.batch(bare.part(cases, rows), video_BK)
-        relevance = scorer.score(batch, np.nan_to_num(np.take_along_axis(scores, video_BK, axis=1), neginf=0.0))["relevance"]
+        found, affinity, opinion = retrieved.candidates(cases, rows, DEPTH)
+        batch = retrieved.bare.batch(retrieved.bare.part(cases, rows), np.maximum(found, 0), opinion)
+        relevance = scorer.score(batch, affinity)["relevance"]
         order = np.argsort(-np.where(found >= 0, relevance, -np.inf), axis=1, kind="stable")
         return np.take_along_axis(found, order, axis=1)
 

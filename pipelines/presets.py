@@ -52,7 +52,7 @@ class FilesConfig:
     """Towers for two bare files, where a viewer is a history and nothing else."""
 
     ordered: TwoTowerConfig = field(default_factory=TwoTowerConfig.sequence)
-    unordered: TwoTowerConfig = field(default_factory=TwoTowerConfig)
+    unordered: TwoTowerConfig = field(default_factory=TwoTowerConfig.set_of_videos)
     """For a file that has neither times nor positions."""
     continue_epochs: int = 2
     """Over the whole file, after each viewer's last interaction was held back for the ranker."""

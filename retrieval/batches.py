@@ -92,18 +92,21 @@ class Batcher:
         present[watched_H] = present[candidate_rows] = True
         unique_U = np.flatnonzero(present).astype(np.int32)
         self._place_V[unique_U] = np.arange(len(unique_U))
-        video_H = self._place_V[watched_H]
-        lengths_B = filled.sum(axis=1)
-        bags = (
-            video_H,
-            np.repeat(np.arange(len(history_BL)), lengths_B),
-            np.cumsum(lengths_B) - lengths_B,
-            np.argsort(video_H, kind="stable"),
-            np.cumsum(counts := np.bincount(video_H, minlength=len(unique_U))) - counts,
-        )
+        bags = bags_of(self._place_V[watched_H], filled.sum(axis=1), len(unique_U))
         weights_BPL = pool_weights(history_BL, self._config.decay, self._config.recent)
         weights_PH = np.ascontiguousarray(weights_BPL.transpose(1, 0, 2)[:, filled])
         return unique_U, self._place_V[candidate_rows], bags, weights_PH
+
+
+def bags_of(video_H: Positions, lengths_B: Positions, num_distinct: int) -> tuple[NDArray, ...]:
+    """The arrays of `Bags`, from the videos of one history after the other."""
+    return (
+        video_H,
+        np.repeat(np.arange(len(lengths_B)), lengths_B),
+        np.cumsum(lengths_B) - lengths_B,
+        np.argsort(video_H, kind="stable"),
+        np.cumsum(counts := np.bincount(video_H, minlength=num_distinct)) - counts,
+    )
 
 
 def video_features(catalogue: Catalogue, rows: Rows, with_id: NDArray[np.bool_]) -> KeyedJaggedTensor:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from core.errors import ConfigError
 
-POOLS, TRANSFORMER = "pools", "transformer"
+POOLS, TRANSFORMER, BAG = "pools", "transformer", "bag"
 COSINE, DOT = "cosine", "dot"
 
 
@@ -16,15 +16,28 @@ class TransformerConfig:
     heads: int = 2
     hidden: int = 256
     """Width of the feed-forward layer."""
-    gated: bool = False
+    gated: bool = True
     """Multiply what a block adds by a learned gate of its input."""
     dropout: float = 0.2
-    batch_clicks: int = 8_192
+    batch_clicks: int = 4_096
     """Places per step, padding included: runs of one viewer's clicks, as many as fit."""
     weight_decay: float = 0.01
     """Decoupled (AdamW), on the matrices of the layers."""
+    max_gradient: float = 1.0
+    """Longer gradients are cut to this length."""
     warmup: float = 0.05
     """Share of the steps over which learning rates rise from 0."""
+
+
+@dataclass(frozen=True)
+class BagConfig:
+    """How a viewer tower for logs without order is trained."""
+
+    batch_viewers: int = 256
+    dropout: float = 0.5
+    """Share of a viewer's videos that its vector is made without."""
+    weight_decay: float = 0.01
+    """Decoupled (AdamW), on the matrices of the layers."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,9 @@ class TwoTowerConfig:
     hidden: tuple[int, ...] = (256,)
     """Widths of the hidden layers of both towers. Without any, a vector is the normalised sum of its parts."""
     viewer: str = POOLS
-    """How the history becomes a vector: pools (three weighted means) or transformer (in order)."""
+    """How the history becomes a vector: pools (three weighted means), transformer (in order) or bag (one sum)."""
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    bag: BagConfig = field(default_factory=BagConfig)
     code_dim: int = 8
     """Length of the vector of a viewer attribute or context code."""
     history_length: int = 50
@@ -74,8 +88,8 @@ class TwoTowerConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError on values that cannot work."""
-        if self.viewer not in (POOLS, TRANSFORMER):
-            raise ConfigError(f"viewer '{self.viewer}' is neither {POOLS} nor {TRANSFORMER}")
+        if self.viewer not in (POOLS, TRANSFORMER, BAG):
+            raise ConfigError(f"viewer '{self.viewer}' is none of {POOLS}, {TRANSFORMER}, {BAG}")
         if self.similarity not in (COSINE, DOT):
             raise ConfigError(f"similarity '{self.similarity}' is neither {COSINE} nor {DOT}")
         if self.viewer == TRANSFORMER and self.dim % self.transformer.heads:
@@ -110,9 +124,24 @@ class TwoTowerConfig:
             id_dropout=0.0,
             similarity=DOT,
             temperature=1.0,
-            learning_rate=0.002,
             dense_ids=True,
             epochs=40,
+        )
+
+    @staticmethod
+    def set_of_videos() -> "TwoTowerConfig":
+        """Histories without order and nothing else: a minute for a million pairs on a few thousand videos."""
+        return TwoTowerConfig(
+            dim=128,
+            hidden=(256,),
+            viewer=BAG,
+            history_length=1_000,
+            similarity=DOT,
+            temperature=1.0,
+            id_dropout=0.0,
+            uniform_negatives=8_192,
+            dense_ids=True,
+            epochs=100,
         )
 
     @staticmethod

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 
 from core.errors import BadInput, ReleaseRefused
 from features.schema import ViewerPart
-from retrieval.config import TRANSFORMER
+from retrieval.config import BAG, TRANSFORMER
 
 VIEWER_TOWER, VIDEO_TOWER = "viewer_tower.onnx", "video_tower.onnx"
 TABLES, VECTORS, FACTS = "retrieval_tables.safetensors", "video_vectors.npy", "retrieval.json"
@@ -43,6 +43,11 @@ def pool_weights(history_BL: NDArray[np.int32], decay: float, recent: int) -> Fl
     shape_PL = np.stack([np.ones(len(position)), np.exp(-position / decay), position < recent]).astype(np.float32)
     weights = filled_B1L * shape_PL
     return (weights / np.maximum(weights.sum(axis=2, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def bag_weights(length_B: NDArray[np.int64]) -> Floats:
+    """Weight of every video of a bag: 1 / √n, so that bags of unrelated videos have the same length however large. [B]"""
+    return (1.0 / np.sqrt(np.maximum(length_B, 1))).astype(np.float32)
 
 
 def log_age(at: Any, uploaded_at: Any) -> Floats:
@@ -73,9 +78,12 @@ class _Layers:
 
 def _facts(path: Path) -> dict[str, Any]:
     try:
-        return json.loads((path / FACTS).read_text())
+        facts = json.loads((path / FACTS).read_text())
     except (OSError, ValueError) as error:
         raise ReleaseRefused(f"{path / FACTS} cannot be read: {error}") from error
+    if "viewer" not in facts:
+        raise ReleaseRefused(f"{path / FACTS} is of an older version of upnext; train again")
+    return facts
 
 
 class ViewerEncoder:
@@ -86,7 +94,7 @@ class ViewerEncoder:
         self._codes = [tables[f"viewer_{name}"] for name in facts["viewer_codes"]]
         self._num_dense = len(facts["viewer_dense"])
         self._decay, self._recent, self._layers = float(facts["decay"]), int(facts["recent"]), layers
-        self._length, self._ordered = int(facts["history_length"]), facts["viewer"] == TRANSFORMER
+        self._length, self._viewer = int(facts["history_length"]), facts["viewer"]
         self.dim: int = self._raw_VD.shape[1]
 
     @staticmethod
@@ -113,7 +121,7 @@ class ViewerEncoder:
             )
         codes = [table[np.where(code < len(table), code, 0)] for table, code in zip(self._codes, part.codes_BC.T, strict=True)]
         context = np.concatenate([*codes, part.dense_BF], axis=1, dtype=np.float32)
-        if not self._ordered:
+        if self._viewer != TRANSFORMER:
             return self._layers(inputs=np.concatenate([self._pools(part), context], axis=1))
         history_BLD, length_B = self._in_order(part)
         more = {"context": context} if context.shape[1] else {}
@@ -124,12 +132,13 @@ class ViewerEncoder:
 
     def _pools(self, part: ViewerPart) -> Floats:
         history = part.history_BL[:, : self._length]
-        weights_BPL = pool_weights(history, self._decay, self._recent)
         known = self._known(history)
+        if self._viewer == BAG:
+            weights_BPL = (known * bag_weights(known.sum(axis=1))[:, None])[:, None, :]
+        else:
+            weights_BPL = pool_weights(history, self._decay, self._recent) * known[:, None, :]
         vectors_BLD = self._raw_VD[np.where(known, history, 0)]
-        if not known.all():
-            weights_BPL *= known[:, None, :]
-        return (weights_BPL @ vectors_BLD).reshape(len(history), NUM_POOLS * self.dim)
+        return (weights_BPL @ vectors_BLD).reshape(len(history), -1)
 
     def _in_order(self, part: ViewerPart) -> tuple[Floats, NDArray[np.int64]]:
         """Raw vectors oldest first, padded at the end to the longest of the batch, and how many there are. [B, L, D], [B]"""

@@ -127,6 +127,27 @@ def _masked(
     return masked
 
 
+def multinomial(
+    viewer_SD: Tensor, video_CD: Tensor, log_chance_C: Tensor, owner_T: Tensor, watched_T: Tensor, temperature: float
+) -> Tensor:
+    """Mean −log share, over T watched videos, in the softmax of their viewers over C candidates. []
+
+    As in `shared_softmax`, a viewer's own videos count in full and others stand for 1 / π_j like them; but each viewer's sum
+    over candidates is made once for all of its videos.
+
+    Args:
+        viewer_SD: viewers.
+        video_CD: candidates, all watched videos among them.
+        log_chance_C: log π.
+        owner_T: whose each watched video is, an index into S; `watched_T` which, an index into C.
+        temperature: divides the inner product.
+    """
+    logits = viewer_SD @ video_CD.T / temperature
+    own_T = logits[owner_T, watched_T]
+    mass_S = torch.logsumexp((logits - log_chance_C).index_put((owner_T, watched_T), own_T), dim=1)
+    return (mass_S[owner_T] - own_T).mean()
+
+
 @dataclass(frozen=True)
 class Shared:
     """C distinct candidates that every query of a batch is compared with, sorted by `video_C`."""

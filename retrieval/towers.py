@@ -7,7 +7,7 @@ Both read a video as one *raw* vector, the sum of its id row and of what is know
     viewer   = normalise(Σ_p a_p · pool_p + MLP([pools, code vectors, dense])),   pool_p = Σ_l weight[p, l] · raw[history l]
 
 or, with `similarity = dot`, without normalising; with `viewer = transformer`, its state after the history
-(`retrieval.transformer`) takes the place of the pools.
+(`retrieval.transformer`) takes the place of the pools, with `viewer = bag`, Σ_l raw[history l] / √n.
 
 The sums beside the MLPs make "more like what you watched" the starting point of training (YouTube's candidate generator,
 Covington et al. 2016, without the residual). An empty id bag is zero: a video without clicks still has the rest of the sum.
@@ -25,15 +25,18 @@ from torch.nn import functional
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core import rng
+from core.errors import ConfigError
 from data.catalogue import Catalogue, lookup
 from embeddings.tables import ADAM, ROWWISE_ADAGRAD, TableConfig, Tables, default_device, suited_optimizer
 from features.schema import FeatureSchema
-from retrieval.config import COSINE, TRANSFORMER, TwoTowerConfig
+from retrieval.config import BAG, COSINE, POOLS, TRANSFORMER, TwoTowerConfig
 from retrieval.encoder import NUM_POOLS, VIDEO_CODES
 from retrieval.transformer import HistoryTransformer
 
 VIDEO_ID = "video_id"
 _DENSE_LIMIT = 5.0
+_SMALL = 0.035
+"""Rows that a transformer reads, which scales them up, start within ± this: a standard deviation of .02."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class ViewerTower(nn.Module):
     def __init__(self, config: TwoTowerConfig, num_codes: int, num_dense: int) -> None:
         super().__init__()
         self.dim, self.num_dense = config.dim, num_dense
-        self.num_summaries = 1 if config.viewer == TRANSFORMER else NUM_POOLS
+        self.num_summaries = NUM_POOLS if config.viewer == POOLS else 1
         self.width = self.num_summaries * config.dim + num_codes * config.code_dim + num_dense
         self.layers = _mlp(self.width, config.hidden, config.dim) if config.hidden else None
         self.finish = _finish(config)
@@ -129,6 +132,10 @@ class TwoTower(nn.Module):
         self, config: TwoTowerConfig, schema: FeatureSchema, catalogue: Catalogue, device: torch.device | None = None
     ) -> None:
         super().__init__()
+        if config.viewer == BAG and (schema.viewer_codes or schema.viewer_dense):
+            raise ConfigError(
+                "a bag of videos is all that `viewer = bag` reads; use pools or transformer beside other features"
+            )
         self.config, self.schema = config, schema
         self.video_ids = catalogue.video_ids
         self.vocabularies = catalogue.vocabularies
@@ -181,7 +188,9 @@ class TwoTower(nn.Module):
     def dense_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for AdamW: matrices of layers, other layers, and small tables."""
         layers = [parameter for name, parameter in self.named_parameters() if not _in_table(name)]
-        decayed = self.config.transformer.weight_decay if self.history is not None else 0.0
+        decayed = {TRANSFORMER: self.config.transformer.weight_decay, BAG: self.config.bag.weight_decay}.get(
+            self.config.viewer, 0.0
+        )
         groups = [
             {"params": [p for p in layers if p.ndim > 1], "lr": self.config.learning_rate, "weight_decay": decayed},
             {"params": [p for p in layers if p.ndim < 2], "lr": self.config.learning_rate},
@@ -224,10 +233,10 @@ def _in_table(name: str) -> bool:
 
 
 def _video_tables(config: TwoTowerConfig, catalogue: Catalogue) -> list[TableConfig]:
-    rows = max(len(catalogue), 1)
+    rows, size = max(len(catalogue), 1), _SMALL if config.viewer == TRANSFORMER else config.dim**-0.5
     optimizer = suited_optimizer(rows) if config.dense_ids else ROWWISE_ADAGRAD
     rate = config.learning_rate if optimizer == ADAM else config.table_learning_rate
-    ids = TableConfig(VIDEO_ID, rows, config.dim, optimizer=optimizer, learning_rate=rate, init=config.dim**-0.5)
+    ids = TableConfig(VIDEO_ID, rows, config.dim, optimizer=optimizer, learning_rate=rate, init=size)
     return [ids, *(_codes(config, n, len(v), config.dim) for n, v in zip(VIDEO_CODES, catalogue.vocabularies, strict=True))]
 
 

@@ -1,8 +1,8 @@
 """Train the two towers on clicks: one pass of named steps, the same losses for the same seed.
 
-A step is either a batch of clicks, each with its pooled history (`retrieval.batches`), or a batch of runs of clicks read in
-order (`retrieval.sequences`). Adam moves layers and small tables; the table of video ids moves itself during backward (row-wise
-Adagrad). Knows nothing of evaluation or files.
+A step is a batch of clicks, each with its pooled history (`retrieval.batches`); of runs of clicks read in order
+(`retrieval.sequences`); or of viewers, each a bag of videos (`retrieval.bags`). Adam moves layers and small tables; a large
+table of video ids moves itself during backward (row-wise Adagrad). Knows nothing of evaluation or files.
 """
 
 import math
@@ -15,8 +15,9 @@ from core import rng
 from core.errors import BadInput
 from data.catalogue import Catalogue
 from features.schema import FeatureSchema
+from retrieval.bags import BagBatcher, bag_loss
 from retrieval.batches import Batcher, StepBatch
-from retrieval.config import TRANSFORMER, TwoTowerConfig
+from retrieval.config import BAG, POOLS, TRANSFORMER, TwoTowerConfig
 from retrieval.examples import RetrievalExamples
 from retrieval.losses import sampled_softmax
 from retrieval.runs import RunSampler
@@ -56,7 +57,7 @@ def train(
     tower = _start(config, schema, catalogue, examples, warm_start)
     optimizer = torch.optim.AdamW(tower.dense_groups(), weight_decay=0.0)
     rates = [group["lr"] for group in optimizer.param_groups]
-    losses = _pool_losses if tower.history is None else _sequence_losses
+    losses = {POOLS: _pool_losses, TRANSFORMER: _sequence_losses, BAG: _bag_losses}[config.viewer]
     with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own stream
         torch.manual_seed(rng.torch_seed(config.seed, "retrieval dropout"))
         for done, total, loss in losses(tower.train(), catalogue, examples):
@@ -66,6 +67,8 @@ def train(
                 group["lr"] = factor * rate
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            if tower.history is not None:
+                torch.nn.utils.clip_grad_norm_(tower.parameters(), config.transformer.max_gradient)
             optimizer.step()
             if on_step is not None:
                 on_step(done + 1, total, loss.item())
@@ -94,6 +97,16 @@ def _sequence_losses(tower: TwoTower, catalogue: Catalogue, examples: RetrievalE
         batches = sampler.epoch(config.transformer.batch_clicks, order)
         for i, runs in enumerate(batches):
             yield epoch * len(batches) + i, config.epochs * len(batches), sequence_loss(tower, batcher.step(runs, random))
+
+
+def _bag_losses(tower: TwoTower, catalogue: Catalogue, examples: RetrievalExamples) -> Losses:
+    """The same; each epoch sees every viewer once."""
+    config, batcher = tower.config, BagBatcher(tower, catalogue, examples)
+    order, random = rng.stream(config.seed, "retrieval order"), rng.stream(config.seed, "retrieval negatives")
+    per_epoch = math.ceil(batcher.num_viewers / config.bag.batch_viewers)
+    for epoch in range(config.epochs):
+        for i, chosen in enumerate(np.array_split(order.permutation(batcher.num_viewers), per_epoch)):
+            yield epoch * per_epoch + i, config.epochs * per_epoch, bag_loss(tower, batcher.step(chosen, random))
 
 
 def step_loss(tower: TwoTower, batch: StepBatch) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """A causal transformer over a viewer's history: the raw vectors of the videos watched in, one state per moment out.
 
-    x     = [start, raw v₁, …, raw v_L] + position
+    x     = √D · [start, raw v₁, …, raw v_L] + position
     x     ← x + attention(norm x);  x ← x + feed_forward(norm x)        for every block (pre-norm, GELU); what is added may be
                                                                         gated by σ(W x) (LiGR, Borisyuk et al. 2025)
     state = norm(x)                                                     state_l knows the first l videos and predicts the next
@@ -69,7 +69,7 @@ class HistoryTransformer(nn.Module):
 
     def __init__(self, dim: int, length: int, config: TransformerConfig) -> None:
         super().__init__()
-        self.dropout = config.dropout
+        self.dropout, self.scale = config.dropout, dim**0.5
         self.start = nn.Parameter(torch.randn(dim) * _START_SIZE)
         self.position = nn.Parameter(torch.randn(length + 1, dim) * _START_SIZE)
         self.blocks = nn.Sequential(*[Block(dim, config) for _ in range(config.layers - 1)])
@@ -85,5 +85,5 @@ class HistoryTransformer(nn.Module):
         return self.norm(self.top.last(self.blocks(self._begin(raw_BLD)), length_B))[:, 0]
 
     def _begin(self, raw_BLD: Tensor) -> Tensor:
-        x = torch.cat([self.start.expand(raw_BLD.shape[0], 1, -1), raw_BLD], dim=1)
+        x = torch.cat([self.start.expand(raw_BLD.shape[0], 1, -1), raw_BLD], dim=1) * self.scale
         return functional.dropout(x + self.position[: x.shape[1]], self.dropout, self.training)

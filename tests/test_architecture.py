@@ -17,7 +17,7 @@ TREES = {path: ast.parse(path.read_text()) for path in [*SOURCES, *TESTS]}
 
 TORCH = {
     "embeddings/tables.py", "retrieval/towers.py", "retrieval/losses.py", "retrieval/batches.py", "retrieval/train.py",
-    "retrieval/export.py", "retrieval/transformer.py", "retrieval/sequences.py",
+    "retrieval/export.py", "retrieval/transformer.py", "retrieval/sequences.py", "retrieval/bags.py",
     "ranking/model.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
 }  # fmt: skip
 
