@@ -2,8 +2,11 @@
 
 Each release in each process has its own keys in the store, filled from the release and brought up to date from the event log
 before the first request; so servers share nothing but the log, and a swap or a crash can neither lose nor double a count.
+The experiments of `experiments.toml`, beside the folder of releases, are read whenever a release is put into service.
 """
 
+import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +14,18 @@ from typing import Any
 
 from app.cards import Cards
 from app.services import Live, new_id
+from core.errors import BadInput, ReleaseRefused, StoreUnavailable
 from core.event_log import EventLog
+from experiments import config as experiments
 from features.redis_store import RedisStore
 from features.store import OnlineStore
 from serving.consumer import Consumer
 from serving.live import go_live
 from serving.releases import LoadedRelease, ReleaseHolder, load_release
+
+EXPERIMENTS = "experiments.toml"
+RETIRE_S = 5.0
+"""Longer than any request takes."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +37,19 @@ class Running:
     store: OnlineStore
 
     def close(self) -> None:
-        """Stop following the log and let go of the store."""
+        """Stop following the log, and leave nothing in the store: the next release, or process, fills keys of its own."""
         self.consumer.close()
+        try:
+            self.store.clear()
+        except StoreUnavailable as error:
+            logging.getLogger("upnext.app").warning("keys of a release stay in the store until they expire: %s", error)
         self.store.close()
+
+    def retire(self, after_s: float = RETIRE_S) -> None:
+        """Close in the background, once requests that began with this release have ended."""
+        timer = threading.Timer(after_s, self.close)
+        timer.daemon = True
+        timer.start()
 
 
 def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Running]:
@@ -39,7 +58,7 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
     def build(release_id: str) -> Running:
         loaded = load_release(root, release_id, verify=True)
         store = RedisStore(store_url, namespace=f"{release_id}:{new_id()[:8]}")
-        running = go_live(loaded, store)
+        running = go_live(loaded, store, experiments=_experiments(root.parent / EXPERIMENTS))
         consumer = running.consumer(log)
         consumer.replay()
         consumer.start()
@@ -55,6 +74,16 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
         return Running(live, consumer, store)
 
     return build
+
+
+def _experiments(path: Path) -> experiments.ExperimentsConfig | None:
+    """What the file says. Raises ReleaseRefused when it is wrong, so that what is live stays."""
+    if not path.is_file():
+        return None
+    try:
+        return experiments.load(path)
+    except BadInput as error:
+        raise ReleaseRefused(f"the experiments cannot run: {error}") from error
 
 
 class LiveReleases:

@@ -66,7 +66,7 @@ def open_services(settings: Settings, *, releases: Path, events: Path, pointer: 
     """
     with redis_server.running(settings) as store_url:
         log = SqliteEventLog(events)
-        holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.close(), pointer=pointer)
+        holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.retire(), pointer=pointer)
         live = LiveReleases(holder)
         clock = ContinuedClock(max(int(live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
         impressions = ImpressionLogger(log, clock)

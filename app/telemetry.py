@@ -6,6 +6,7 @@ kinds); free text such as a reason never becomes a label.
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Telemetry:
         )
         self._accepted = Total("upnext_events_accepted_total", "Events committed", ["kind"], registry=self._registry)
         self._rejected = Total("upnext_events_rejected_total", "Events refused", registry=self._registry)
+        self._stage = cache(self._stages.labels)
         self._gauges(services)
 
     def _gauges(self, services: Services) -> None:
@@ -67,7 +69,7 @@ class Telemetry:
     def page(self, slate: Slate, surface: str, at: int) -> None:
         """One slate."""
         for stage, ms in slate.stage_ms.items():
-            self._stages.labels(stage).observe(ms / 1_000)
+            self._stage(stage).observe(ms / 1_000)
         if slate.degraded:
             self._degraded.labels(surface).inc()
         total_ms = sum(slate.stage_ms.values())

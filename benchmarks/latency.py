@@ -1,12 +1,11 @@
 """How fast is a page? Starts the live release's service, loads it at a steady rate, and reports what viewers wait.
 
-    python -m benchmarks.latency --rate 50 --seconds 40 --json benchmarks/results/latency.json
+    python -m benchmarks.latency --rate 50 --seconds 40
 
 Reports start-up seconds, resident memory, client-side p50/p95/p99 in milliseconds and the server's own time per stage.
 Arrivals are random and open-loop. Load generator and service share the machine's cores, so these are upper bounds.
 """
 
-import argparse
 import asyncio
 import json
 import socket
@@ -14,16 +13,15 @@ import statistics
 import sys
 import time
 import urllib.request
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 
+from benchmarks import results_file
 from core import rng
 from core.process import answers, start_child, stop_children
-from pipelines import provenance
 
 STAGE_SAMPLES = 200
 NUM_VIEWERS = 20_000
@@ -32,17 +30,14 @@ WARM_UP_S = 5.0
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results_file.parser(__doc__)
     parser.add_argument("--rate", type=int, default=50, help="requests per second")
     parser.add_argument("--seconds", type=int, default=40, help="how long, including 5 s of warm-up")
     parser.add_argument("--space", default=None, help="dataset to serve; the last trained one by default")
-    parser.add_argument("--json", type=Path, default=None, help="write the result here")
     arguments = parser.parse_args()
     result = measure(arguments.rate, arguments.seconds, arguments.space)
     print(json.dumps(result, indent=1))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    results_file.keep(f"latency-{arguments.rate}-per-second", result, arguments)
 
 
 def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
@@ -62,10 +57,6 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
     finally:
         stop_children([service])
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": provenance.git_commit(),
-        "hardware": provenance.hardware(),
-        "rate_per_s": rate,
         "requests": len(latencies),
         "ready_s": round(ready_s, 2),
         "service_memory_mib": memory_mib,

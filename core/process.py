@@ -5,6 +5,7 @@ On other systems the signal is not available and only an orderly exit ends child
 """
 
 import ctypes
+import os
 import signal
 import socket
 import subprocess
@@ -33,6 +34,17 @@ def die_with_parent() -> Callable[[], None] | None:
 def start_child(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a process that ends with this one. A Ctrl-C in the terminal reaches the parent only."""
     return subprocess.Popen(command, preexec_fn=die_with_parent(), start_new_session=True)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def answers(url: str, server: subprocess.Popen[bytes], timeout_s: float = 60.0) -> bool:

@@ -28,3 +28,8 @@ def load() -> Settings:
         admin_token=os.environ.get("UPNEXT_ADMIN_TOKEN") or None,
         data_dir=Path(data) if data else None,
     )
+
+
+def refuse_telemetry() -> None:
+    """Tell libraries that report home that they may not; call it before they are imported."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -15,6 +15,7 @@ from features.definitions import DAYPARTS, Definitions, code_sizes, length_bucke
 from features.facts import Codes, Doubles, Facts
 from features.kinds import matrix
 from features.schema import Floats, ViewerPart
+from features.tiles import Ints
 
 _CONTENT_SCALE = 1 << 14
 
@@ -48,18 +49,29 @@ class CrossReader:
 
     def dense(self, part: ViewerPart, video_BK: Codes) -> Floats:
         """[B, K, Fx] columns as in FeatureSchema.cross_dense."""
-        return matrix(self._definitions.cross, CrossFacts(part, video_BK, self._columns, self._left[c.LANGUAGE]))
+        facts = CrossFacts(part, video_BK, self._columns, self._left[c.LANGUAGE])
+        return matrix(self._definitions.cross, facts, video_BK.shape)
 
     def codes(self, part: ViewerPart, video_BK: Codes) -> Codes:
         """[B, K, Cx] columns as in FeatureSchema.cross_codes."""
-        found = []
-        for feature in self._definitions.cross_codes:
+        found = np.empty((*video_BK.shape, len(self._definitions.cross_codes)), dtype=np.int32)
+        for column, feature in enumerate(self._definitions.cross_codes):
             if feature.left == "daypart":
                 left_B = part.codes_BC[:, self._hour] * DAYPARTS // 24
             else:
                 left_B = part.codes_BC[:, self._left[feature.left]]
-            found.append(left_B[:, None] * self._sizes[feature.right] + self._right[feature.right][video_BK])
-        return np.stack(found, axis=-1).astype(np.int32)
+            found[..., column] = left_B[:, None] * self._sizes[feature.right] + self._right[feature.right][video_BK]
+        return found
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """What the history has in common with each candidate."""
+
+    count_BK: Ints
+    """How many of its clicks."""
+    latest_BK: Ints
+    """Place of the latest such click; meaningless where there is none."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +82,18 @@ class CrossFacts(Facts):
     video_BK: Codes
     columns: _Columns
     language_column: int
-    overlaps: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    overlaps: dict[str, _Overlap] = field(default_factory=dict)
 
     def share(self, what: str) -> Doubles:
         """Share of the history in the candidate's `category` or `channel`. [B, K]"""
         size_B = np.count_nonzero(self.part.history_BL >= 0, axis=1)
-        return np.count_nonzero(self._overlap(what), axis=-1) / np.maximum(size_B, 1)[:, None]
+        return self._overlap(what).count_BK / np.maximum(size_B, 1)[:, None]
 
     def hours_since(self, what: str) -> Doubles:
         """Hours since the latest click in the candidate's `category` or on its `channel`. [B, K]"""
         overlap = self._overlap(what)
-        latest_BK = overlap.argmax(axis=-1)
-        hours = np.take_along_axis(self.part.history_age_BL, latest_BK, axis=1).astype(np.float64)
-        return np.where(np.take_along_axis(overlap, latest_BK[..., None], axis=-1)[..., 0], hours, -1.0)
+        hours = np.take_along_axis(self.part.history_age_BL, overlap.latest_BK, axis=1).astype(np.float64)
+        return np.where(overlap.count_BK > 0, hours, -1.0)
 
     def column(self, name: str) -> Doubles:
         """`same_language`. [B, K]"""
@@ -102,16 +113,28 @@ class CrossFacts(Facts):
         length = np.sqrt((past_BC * past_BC).sum(axis=1))[:, None] * self.columns.norm[self.video_BK]
         return np.divide(dot_BK, length, out=np.zeros_like(dot_BK), where=length > 0)
 
-    def _overlap(self, what: str) -> NDArray[np.bool_]:
-        """[B, K, L] which clicks of the history share the candidate's category or channel."""
+    def _overlap(self, what: str) -> _Overlap:
+        """Clicks of the history that share the candidate's category or channel."""
         if what not in self.columns.groups:
             self._refuse(f"'{what}'")
         if what not in self.overlaps:
-            codes = self.columns.groups[what]
-            past_BL = np.where(self.part.history_BL >= 0, codes[np.maximum(self.part.history_BL, 0)], 0)
-            past_BL[past_BL == 0] = -1
-            self.overlaps[what] = codes[self.video_BK][..., None] == past_BL[:, None, :]
+            self.overlaps[what] = _overlap(self.part.history_BL, self.video_BK, self.columns.groups[what])
         return self.overlaps[what]
+
+
+def _overlap(history_BL: Codes, video_BK: Codes, codes: Codes) -> _Overlap:
+    """Look each candidate's code up among those of its own history: (request, code) is one sorted key."""
+    base_B1 = np.arange(len(history_BL), dtype=np.int64)[:, None] << 32
+    past_BL = codes[history_BL] * (history_BL >= 0)
+    known = np.flatnonzero(past_BL > 0)
+    if not len(known):
+        nothing = np.zeros(video_BK.shape, dtype=np.int64)
+        return _Overlap(nothing, nothing)
+    keys, first, counts = np.unique((base_B1 + past_BL).ravel()[known], return_index=True, return_counts=True)
+    wanted_BK = base_B1 + codes[video_BK]
+    place_BK = np.minimum(np.searchsorted(keys, wanted_BK), len(keys) - 1)
+    shared_BK = keys[place_BK] == wanted_BK
+    return _Overlap(counts[place_BK] * shared_BK, known[first][place_BK] % history_BL.shape[1])
 
 
 def _columns(catalogue: Catalogue, viewers: ViewerTable) -> _Columns:

@@ -49,12 +49,12 @@ class Definitions:
     @cached_property
     def viewer_sums(self) -> tuple[Sum, ...]:
         """Window sums kept per viewer; the position of each is its index in a ViewerState."""
-        return distinct(spec for feature in self.viewer for spec in feature.sums())
+        return distinct(spec for feature in self.viewer for spec in feature.sums)
 
     @cached_property
     def video_sums(self) -> tuple[Sum, ...]:
         """Window sums kept per video."""
-        return distinct(spec for feature in self.video for spec in feature.sums())
+        return distinct(spec for feature in self.video for spec in feature.sums)
 
     def schema(self, catalogue: Catalogue, viewers: ViewerTable) -> FeatureSchema:
         """Names of all columns, and the sizes that the catalogue and the viewer table give to the codes."""

@@ -7,6 +7,7 @@ Knows nothing of logs, stores, or which features this project has (`definitions`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,7 @@ class Feature:
     default: float = 0.0
     """The value where nothing is known."""
 
+    @cached_property
     def sums(self) -> tuple[Sum, ...]:
         """The window sums that the formula needs."""
         return ()
@@ -69,13 +71,14 @@ class WindowCount(Feature):
     event: str
     window: Window
 
+    @cached_property
     def sums(self) -> tuple[Sum, ...]:
         """See Feature."""
         return (self.window.sum(self.event),)
 
     def read(self, facts: Facts) -> Doubles:
         """See Feature."""
-        return np.log1p(facts.total(self.sums()[0]))
+        return np.log1p(facts.total(self.sums[0]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +91,14 @@ class Rate(Feature):
     prior: float
     strength: float
 
+    @cached_property
     def sums(self) -> tuple[Sum, ...]:
         """See Feature."""
         return self.window.sum(self.event), self.window.sum(self.chance)
 
     def read(self, facts: Facts) -> Doubles:
         """See Feature."""
-        events, chances = (facts.total(spec) for spec in self.sums())
+        events, chances = (facts.total(spec) for spec in self.sums)
         return np.minimum((events + self.strength * self.prior) / (chances + self.strength), 1.0)
 
 
@@ -109,13 +113,14 @@ class Mean(Feature):
     strength: float = 0.0
     log: bool = False
 
+    @cached_property
     def sums(self) -> tuple[Sum, ...]:
         """See Feature."""
         return self.window.sum(self.event, self.quantity), self.window.sum(self.event)
 
     def read(self, facts: Facts) -> Doubles:
         """See Feature."""
-        amount, events = (facts.total(spec) for spec in self.sums())
+        amount, events = (facts.total(spec) for spec in self.sums)
         weight = events + self.strength
         known = (amount / self.unit + self.strength * self.default) / np.where(weight > 0, weight, 1.0)
         mean = np.where(weight > 0, known, self.default)
@@ -238,6 +243,9 @@ class Cross(Feature):
     right: str
 
 
-def matrix(features: Sequence[Feature], facts: Facts) -> NDArray[np.float32]:
-    """All values side by side. [..., F]"""
-    return np.stack([feature.read(facts).astype(np.float32) for feature in features], axis=-1)
+def matrix(features: Sequence[Feature], facts: Facts, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """All values side by side; `shape` is that of the facts. [..., F]"""
+    values = np.empty((*shape, len(features)), dtype=np.float32)
+    for column, feature in enumerate(features):
+        values[..., column] = feature.read(facts)
+    return values

@@ -30,6 +30,11 @@ class MemoryStore:
         with self._lock:
             self._states.update((viewer_id, states[place]) for place, viewer_id in enumerate(states.viewer_ids.tolist()))
 
+    def clear(self) -> None:
+        """See OnlineStore."""
+        with self._lock:
+            self._states.clear()
+
     def size(self) -> int:
         """See OnlineStore."""
         return len(self._states)

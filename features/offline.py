@@ -109,7 +109,7 @@ class OfflineFeatures:
             uploaded_at_BK=self._catalogue.uploaded_at[video_rows],
             duration_s_BK=self._catalogue.duration_s[video_rows],
         )
-        return matrix(self._definitions.video, facts)
+        return matrix(self._definitions.video, facts, video_rows.shape)
 
     def _viewer_dense(self) -> Floats:
         """[R, Fv], block by block: the histories of all requests at once would not fit."""
@@ -128,7 +128,7 @@ class OfflineFeatures:
                 category_BL=known_categories(self._catalogue, history),
                 watch_ms_BN=_pick(self._log.arrays.watch_ms, watched, exists, -1),
             )
-            dense[rows] = matrix(self._definitions.viewer, facts)
+            dense[rows] = matrix(self._definitions.viewer, facts, rows.shape)
         return dense
 
     def _history(self, rows: NDArray) -> tuple[Codes, Ints]:

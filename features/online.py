@@ -65,7 +65,7 @@ class OnlineFeatures:
         return FeatureBatch(
             viewer=part,
             video_BK=np.asarray(video_BK, dtype=np.int32),
-            video_dense_BKF=matrix(self._definitions.video, facts),
+            video_dense_BKF=matrix(self._definitions.video, facts, video_BK.shape),
             cross_dense_BKF=self._cross.dense(part, video_BK),
             cross_codes_BKC=self._cross.codes(part, video_BK),
         )
@@ -101,7 +101,7 @@ class OnlineFeatures:
         age = np.where(history >= 0, np.maximum(at[:, None] - facts.history_at_BL, 0) / HOUR_MS, 0)
         context = [feature.of(at)[:, None] for feature in self._definitions.context_codes]
         return ViewerPart(
-            dense_BF=matrix(self._definitions.viewer, facts),
+            dense_BF=matrix(self._definitions.viewer, facts, at.shape),
             codes_BC=np.concatenate([self._viewers.attributes(viewer_ids), *context], axis=1).astype(np.int32),
             history_BL=history,
             history_age_BL=age.astype(np.float32),

@@ -6,6 +6,7 @@ nothing on disk: releases and the event log rebuild it.
 """
 
 import importlib.util
+import os
 import shutil
 import socket
 import subprocess
@@ -17,10 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import BadInput, StoreUnavailable
-from core.process import start_child, stop_children
+from core.process import is_running, start_child, stop_children
 from core.settings import Settings
 
 _START_S = 10.0
+_PREFIX = "upnext-"
+"""Of the socket's folder; the number of the process follows."""
 
 
 @contextmanager
@@ -36,7 +39,8 @@ def running(settings: Settings) -> Iterator[str]:
         return
     if threading.current_thread() is not threading.main_thread():
         raise BadInput("start the store's server from the main thread: it ends with the thread that started it")
-    with tempfile.TemporaryDirectory(prefix="upnext-") as folder:
+    _remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
         path = Path(folder) / "store.sock"
         child = start_child(_command(find_binary(), path))
         try:
@@ -44,6 +48,14 @@ def running(settings: Settings) -> Iterator[str]:
             yield f"unix://{path}"
         finally:
             stop_children([child])
+
+
+def _remove_leftovers() -> None:
+    """Delete the folders of processes that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not is_running(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_binary() -> str:

@@ -37,6 +37,14 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def clear(self) -> None:
+        """Forget everybody: what a release held that nobody reads any more.
+
+        Raises:
+            StoreUnavailable: it did not answer; some may be left, and expire.
+        """
+        ...
+
     def size(self) -> int:
         """Viewers held. May walk all keys: for a metric now and then, not for a request."""
         ...

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from core import metrics
 
@@ -31,7 +30,7 @@ class Curve:
     def __call__(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
         """Probabilities, same shape as `logits`."""
         flat = np.interp(logits.ravel(), self.raw, self.calibrated)
-        return np.asarray(expit(flat), dtype=np.float32).reshape(logits.shape)
+        return np.asarray(_sigmoid(flat), dtype=np.float32).reshape(logits.shape)
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ def fit(logits: ArrayLike, labels: ArrayLike, offsets: ArrayLike = 0.0) -> Fit:
         curve=marginal(slope, intercept, shift),
         slope=slope,
         intercept=intercept,
-        ece_before=metrics.ece(odd_y, expit(odd_z + odd_shift)) if len(odd_y) else 0.0,
-        ece_after=metrics.ece(odd_y, expit(half_slope * odd_z + half_intercept + odd_shift)) if len(odd_y) else 0.0,
+        ece_before=metrics.ece(odd_y, _sigmoid(odd_z + odd_shift)) if len(odd_y) else 0.0,
+        ece_after=metrics.ece(odd_y, _sigmoid(half_slope * odd_z + half_intercept + odd_shift)) if len(odd_y) else 0.0,
     )
 
 
@@ -82,7 +81,7 @@ def platt(logits: Floats, labels: Floats, offsets: Floats) -> tuple[float, float
 
     def objective(theta: Floats) -> tuple[float, Floats]:
         eta = (theta[1] if free_slope else 1.0) * logits + theta[0] + offsets
-        error = expit(eta) - targets
+        error = _sigmoid(eta) - targets
         loss = np.logaddexp(0.0, eta) - targets * eta
         return float(loss.mean()), np.array([error.mean(), (error * logits).mean() * free_slope])
 
@@ -96,7 +95,7 @@ def marginal(slope: float, intercept: float, offsets: ArrayLike) -> Curve:
     values, counts = np.unique(np.atleast_1d(np.asarray(offsets, dtype=np.float64)), return_counts=True)
     shifted = slope * _KNOTS[:, None] + intercept + (values if len(values) else np.zeros(1))
     share = counts / counts.sum() if len(values) else np.ones(1)
-    averaged = np.log(expit(shifted) @ share) - np.log(expit(-shifted) @ share)
+    averaged = np.log(_sigmoid(shifted) @ share) - np.log(_sigmoid(-shifted) @ share)
     return Curve(tuple(_KNOTS.tolist()), tuple(averaged.tolist()))
 
 
@@ -104,3 +103,8 @@ def scale(watched_s: ArrayLike, predicted_s: ArrayLike) -> float:
     """Factor that makes predicted seconds add up to watched ones; 1 when there are none."""
     total = float(np.sum(predicted_s, dtype=np.float64))
     return float(np.sum(watched_s, dtype=np.float64)) / total if total > 0 and np.size(watched_s) else 1.0
+
+
+def _sigmoid(x: ArrayLike) -> Floats:
+    """1 / (1 + e^−x) without overflow. SciPy has it too, and would be a tenth of the time in which the service starts."""
+    return np.exp(-np.logaddexp(0.0, np.negative(x)))

@@ -8,6 +8,7 @@ weight. Knows nothing of the model.
 """
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,10 @@ def combine(scores: Mapping[str, Floats], config: CombineConfig) -> Floats:
     Raises:
         BadInput: none of these heads is present.
     """
-    terms = [weight * _logarithmic(head, scores[head]) for head, weight in _weights(scores, config).items()]
+    terms = [np.float32(weight) * _logarithmic(head, scores[head]) for head, weight in _weights(scores, config).items()]
     if not terms:
         raise BadInput("there is no score to rank by: pass at least one of relevance, affinity, click, watch, like, dislike")
-    return np.sum(terms, axis=0, dtype=np.float32)
+    return reduce(np.add, terms)
 
 
 def _weights(scores: Mapping[str, Floats], config: CombineConfig) -> dict[str, float]:

@@ -76,8 +76,19 @@ def candidate_numbers(batch: FeatureBatch, affinity_BK: Floats, catalogue: Catal
 
 def candidate_codes(batch: FeatureBatch, catalogue: Catalogue, columns: Layout) -> Codes:
     """[B, K, C] rows of the code table: category, channel, language, then the cross codes."""
-    codes = np.concatenate([catalogue.codes[batch.video_BK], batch.cross_codes_BKC], axis=-1, dtype=np.int32)
-    return codes + np.asarray(columns.candidate_offsets, dtype=np.int32)
+    codes = (video_codes(catalogue, columns)[batch.video_BK], cross_codes(batch, columns))
+    return np.concatenate(codes, axis=-1, dtype=np.int32)
+
+
+def video_codes(catalogue: Catalogue, columns: Layout) -> Codes:
+    """[V, 3] rows of the code table: category, channel, language of every video."""
+    return catalogue.codes + np.asarray(columns.candidate_offsets[: catalogue.codes.shape[1]], dtype=np.int32)
+
+
+def cross_codes(batch: FeatureBatch, columns: Layout) -> Codes:
+    """[B, K, Cx] rows of the code table: the cross codes."""
+    offsets = columns.candidate_offsets[len(columns.candidate_offsets) - batch.cross_codes_BKC.shape[2] :]
+    return batch.cross_codes_BKC + np.asarray(offsets, dtype=np.int32)
 
 
 def viewer_codes(batch: FeatureBatch, columns: Layout) -> Codes:

@@ -20,13 +20,20 @@ Indices = NDArray[np.int64]
 
 
 def rerank(
-    utility_K: Floats, video_KD: Floats, channel_K: NDArray[np.int32], age_days_K: Floats, config: RerankConfig, k: int
+    utility_K: Floats,
+    video_VD: Floats,
+    rows_K: NDArray[np.int32],
+    channel_K: NDArray[np.int32],
+    age_days_K: Floats,
+    config: RerankConfig,
+    k: int,
 ) -> Indices:
     """Indices of min(k, K) candidates in display order.
 
     Args:
         utility_K: higher is better; a value that is not finite ranks last.
-        video_KD: unit vectors; D may be 0 (then nothing is similar).
+        video_VD: unit vectors of the catalogue; D may be 0 (then nothing is similar).
+        rows_K: the candidates' rows in it.
         channel_K: codes; 0 is unknown and never capped.
         age_days_K: since upload; negative or not finite means unknown and earns no bonus.
     """
@@ -34,7 +41,7 @@ def rerank(
     utility = _finite(np.asarray(utility_K, dtype=np.float64)) + _bonus(age_days_K, config)
     order = np.argsort(-utility, kind="stable")
     pool = order[: max(config.pool, k)]
-    chosen = pool[_greedy(utility[pool], video_KD[pool], channel_K[pool], config, k)]
+    chosen = pool[_greedy(utility[pool], video_VD[rows_K[pool]], channel_K[pool], config, k)]
     return _fill(chosen, order, channel_K, config.channel_cap, k)
 
 
@@ -57,22 +64,22 @@ def _greedy(
     """Positions in the pool, best first; fewer than k when the cap leaves nothing."""
     spread = utility.std() if len(utility) else 0.0
     gain = (1 - config.diversity) * (utility - utility.max(initial=-np.inf)) / (spread or 1.0)
-    nearest = np.zeros(len(utility)) if config.diversity else None
-    free = np.ones(len(utility), dtype=bool)
+    likeness = config.diversity * (vectors @ vectors.T) if config.diversity else np.zeros((len(gain), 1))
+    marginal, nearest = gain, np.full(len(gain), -np.inf)
     counts: dict[int, int] = {}
     chosen: list[int] = []
-    while len(chosen) < k and free.any():
-        marginal = gain if nearest is None else gain - config.diversity * nearest
-        pick = int(np.where(free, marginal, -np.inf).argmax())
+    while len(chosen) < k:
+        pick = int(marginal.argmax())
+        if gain[pick] == -np.inf:
+            break  # what is left may not be chosen
         chosen.append(pick)
-        free[pick] = False
+        gain[pick] = -np.inf
         code = int(channel[pick])
         counts[code] = counts.get(code, 0) + 1
         if code > 0 and counts[code] == config.channel_cap:
-            free &= channel != code
-        if nearest is not None:
-            similar = vectors @ vectors[pick]
-            nearest = similar if len(chosen) == 1 else np.maximum(nearest, similar)
+            gain[channel == code] = -np.inf
+        np.maximum(nearest, likeness[pick], out=nearest)
+        marginal = gain - nearest
     return chosen
 
 

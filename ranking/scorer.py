@@ -7,6 +7,7 @@
 
 A head that the log could not train is absent. Without a click head (a log without impressions) like and dislike are given a
 click, since nothing better can be known. Gathers embeddings with numpy, then runs the network in ONNX Runtime on one thread.
+What never changes of a video (its own vector, those of its category, channel and language) lies side by side: one gather.
 
 Shape legend as in `ranking.layout`; H heads.
 """
@@ -44,7 +45,8 @@ class Scorer:
     """The utility formula that was released with these scores."""
     columns: Layout
     catalogue: Catalogue
-    video_VE: Floats
+    video_VS: Floats
+    """[V, E + 3d] each video's vector, then those of its category, channel and language."""
     codes_TD: Floats
     curves: dict[str, Curve]
     watch_scale: float
@@ -62,10 +64,10 @@ class Scorer:
             tables = load_file(release_dir / "ranker_tables.safetensors")
             session = _session(release_dir / "ranker.onnx", threads)
             scorer = _assemble(facts, tables, session, catalogue)
+        except ReleaseRefused:
+            raise
         except Exception as error:
             raise ReleaseRefused(f"the ranker in {release_dir} cannot be opened: {error}") from error
-        if len(scorer.video_VE) != len(catalogue):
-            raise ReleaseRefused(f"the ranker knows {len(scorer.video_VE)} videos and the catalogue has {len(catalogue)}")
         if not all(np.isfinite(table).all() for table in tables.values()):
             raise ReleaseRefused(f"the ranker's tables in {release_dir} hold values that are not finite")
         return scorer
@@ -105,25 +107,37 @@ class Scorer:
     def _viewer(self, batch: FeatureBatch) -> Floats:
         """[B, X] numbers, mean of the history's vectors, code vectors."""
         history = batch.viewer.history_BL
-        present = (history >= 0).astype(np.float32)
-        bag = np.einsum("ble,bl->be", self.video_VE[history], present) / np.maximum(present.sum(1, keepdims=True), 1)
+        present = (history >= 0).astype(np.float32)[:, None]
+        vectors = self.video_VS[:, : self.columns.video_dim][history]
+        bag = np.matmul(present, vectors)[:, 0] / np.maximum(present.sum(axis=2), 1)
         codes = self.codes_TD[lay.viewer_codes(batch, self.columns)].reshape(len(history), -1)
         return np.concatenate([batch.viewer.dense_BF, bag, codes], axis=1, dtype=np.float32)
 
     def _candidate(self, batch: FeatureBatch, affinity_BK: Floats) -> Floats:
         """[B, K, Y] numbers, video vector, code vectors."""
-        numbers = lay.candidate_numbers(batch, affinity_BK, self.catalogue)
-        codes = self.codes_TD[lay.candidate_codes(batch, self.catalogue, self.columns)].reshape(*numbers.shape[:2], -1)
-        return np.concatenate([numbers, self.video_VE[batch.video_BK], codes], axis=-1, dtype=np.float32)
+        rows, crossed = batch.video_BK, lay.cross_codes(batch, self.columns)
+        pieces = (
+            affinity_BK[..., None],
+            batch.video_dense_BKF,
+            batch.cross_dense_BKF,
+            self.catalogue.content.take(rows, axis=0),
+            self.video_VS.take(rows, axis=0),
+            self.codes_TD.take(crossed, axis=0).reshape(*rows.shape, -1),
+        )
+        return np.concatenate(pieces, axis=-1, dtype=np.float32)
 
 
 def _assemble(facts: dict[str, Any], tables: dict[str, Floats], session: ort.InferenceSession, catalogue: Catalogue) -> Scorer:
+    columns, videos = configs.from_dict(Layout, facts["layout"]), tables["video"]
+    if len(videos) != len(catalogue):
+        raise ReleaseRefused(f"the ranker knows {len(videos)} videos and the catalogue has {len(catalogue)}")
+    of_video = tables["codes"][lay.video_codes(catalogue, columns)].reshape(len(videos), -1)
     return Scorer(
         heads=tuple(facts["heads"]),
         combine=configs.from_dict(RankerConfig, facts["config"]).combine,
-        columns=configs.from_dict(Layout, facts["layout"]),
+        columns=columns,
         catalogue=catalogue,
-        video_VE=tables["video"],
+        video_VS=np.concatenate([videos, of_video], axis=1),
         codes_TD=tables["codes"],
         curves={head: configs.from_dict(Curve, curve) for head, curve in facts["curves"].items()},
         watch_scale=float(facts["watch_scale"]),

@@ -6,6 +6,7 @@ each source gets. They see the viewers' features and vectors, never how these we
 Shape legend: B requests, k rows asked for, D vector size, L history length, V videos, N neighbours.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -122,9 +123,7 @@ class TrendingSource:
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""
-        periods, which = np.unique(query.at // self._refresh_ms, return_inverse=True)
-        lists = [self._top(int(period))[:k] for period in periods]
-        return _padded(lists)[which]
+        return _by_period(self._top, query.at // self._refresh_ms, k)
 
     def _top(self, period: int) -> Rows:
         known, rows = self._latest
@@ -155,8 +154,7 @@ class FreshSource:
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""
-        periods, which = np.unique(query.at // self._refresh_ms, return_inverse=True)
-        return _padded([self._newest(int(period))[:k] for period in periods])[which]
+        return _by_period(self._newest, query.at // self._refresh_ms, k)
 
     def _newest(self, period: int) -> Rows:
         known, rows = self._latest
@@ -178,6 +176,13 @@ def _largest(scores: NDArray, k: int) -> NDArray[np.int64]:
     bound = np.partition(scores, len(scores) - k)[len(scores) - k]
     found = np.flatnonzero(scores >= bound)
     return found[np.argsort(-scores[found], kind="stable")][:k]
+
+
+def _by_period(rows: Callable[[int], Rows], period_B: Instants, k: int) -> Rows:
+    """The first k `rows` of each request's period, asking once for each period."""
+    periods = period_B.tolist()
+    found = {period: rows(period)[:k] for period in sorted(set(periods))}
+    return _padded([found[period] for period in periods])
 
 
 def _padded(lists: list[Rows]) -> Rows:

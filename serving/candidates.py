@@ -1,7 +1,9 @@
 """Several sources' lists → one set of unique candidates per request, each with the source that is to be thanked for it.
 
 Each source first gets its quota of places; places left over go to what remains, in the order of the sources. A video that
-several sources found counts for the first. All of it is a few array operations on [B, S], S the length of all lists together.
+several sources found counts for the first.
+
+Shape legend: B requests, K candidates, S columns of all sources' lists together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,33 +69,25 @@ def merge(lists: Lists, kept_BS: NDArray[np.bool_], quotas: Sequence[int], limit
         quotas: per source, in the order of `lists.names`.
         limit: places per request.
     """
-    kept = kept_BS & (lists.rows_BS >= 0)
-    num_columns = kept.shape[1]
-    priority = np.arange(num_columns) + np.where(_within(kept, lists.source_S, quotas), 0, num_columns)
-    order = np.argsort(np.where(kept, priority, 2 * num_columns), axis=1, kind="stable")
-    rows = np.take_along_axis(np.where(kept, lists.rows_BS, -1), order, axis=1)
-    first = (rows >= 0) & _first_of_each(rows)
-    width = min(limit, int(first.sum(axis=1).max(initial=0)))
-    front = np.argsort(~first, axis=1, kind="stable")[:, :width]
-    filled = np.take_along_axis(first, front, axis=1)
-    sources = lists.source_S[np.take_along_axis(order, front, axis=1)] if width else np.empty((len(rows), 0), np.int8)
-    return np.where(filled, np.take_along_axis(rows, front, axis=1), -1), np.where(filled, sources, -1).astype(np.int8)
+    kept_BS = kept_BS & (lists.rows_BS >= 0)
+    places = np.asarray(quotas, dtype=np.int64)
+    chosen = [
+        _chosen(rows, np.flatnonzero(kept), lists.source_S, places)[:limit]
+        for rows, kept in zip(lists.rows_BS, kept_BS, strict=True)
+    ]
+    width = max((len(columns) for columns in chosen), default=0)
+    merged = np.full((len(chosen), width), -1, dtype=np.int32)
+    sources = np.full((len(chosen), width), -1, dtype=np.int8)
+    for i, columns in enumerate(chosen):
+        merged[i, : len(columns)] = lists.rows_BS[i, columns]
+        sources[i, : len(columns)] = lists.source_S[columns]
+    return merged, sources
 
 
-def _within(kept: NDArray[np.bool_], source_S: NDArray[np.int8], quotas: Sequence[int]) -> NDArray[np.bool_]:
-    """[B, S] whether a kept entry is among the first `quota` kept ones of its source."""
-    rank = np.cumsum(kept, axis=1)
-    starts = np.searchsorted(source_S, np.arange(len(quotas)))
-    before = np.concatenate([np.zeros((len(kept), 1), dtype=rank.dtype), rank], axis=1)[:, starts]
-    return rank - before[:, source_S] <= np.asarray(quotas, dtype=np.int64)[source_S]
-
-
-def _first_of_each(rows: Rows) -> NDArray[np.bool_]:
-    """[B, S] whether an entry is the first with its value in its line."""
-    order = np.argsort(rows, axis=1, kind="stable")
-    ranked = np.take_along_axis(rows, order, axis=1)
-    fresh = np.ones(rows.shape, dtype=bool)
-    fresh[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    first = np.empty_like(fresh)
-    np.put_along_axis(first, order, fresh, axis=1)
-    return first
+def _chosen(rows_S: Rows, kept: NDArray[np.int64], source_S: NDArray[np.int8], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Columns of one request's unique candidates: those within their source's places, then the others."""
+    source = source_S[kept]
+    within = np.arange(len(kept)) - np.searchsorted(source, source) < places[source]
+    kept = np.concatenate([kept[within], kept[~within]])
+    _, first = np.unique(rows_S[kept], return_index=True)
+    return kept[np.sort(first)]

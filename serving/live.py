@@ -11,9 +11,11 @@ import pyarrow as pa
 from core.errors import ReleaseRefused
 from core.event_log import EventLog
 from core.policy import Request
+from experiments.config import ExperimentsConfig
 from features.online import OnlineFeatures
 from features.store import OnlineStore
 from serving.activity import LiveActivity
+from serving.arms import ArmRecommender
 from serving.config import ServingConfig
 from serving.consumer import Consumer, MemoryOffset, Offset
 from serving.recommender import Recommender
@@ -29,7 +31,7 @@ class LiveRelease:
     """What answers requests, and what feeds it."""
 
     loaded: LoadedRelease
-    recommender: Recommender
+    recommender: Recommender | ArmRecommender
     features: OnlineFeatures
     suppressed: Suppressed
     writes_store: bool = True
@@ -52,7 +54,7 @@ def go_live(
     fill_store: bool = True,
     writes_store: bool = True,
     config: ServingConfig | None = None,
-    arm: str = "control",
+    experiments: ExperimentsConfig | None = None,
 ) -> LiveRelease:
     """Put a release into service.
 
@@ -62,23 +64,28 @@ def go_live(
         fill_store: load the release's viewer states into the store; False where another process did.
         writes_store: see LiveRelease.
         config: instead of the release's own.
-        arm: of an experiment.
+        experiments: what runs; every request gets the arm of its viewer.
 
     Raises:
         StoreUnavailable: the store could not be filled.
-        ReleaseRefused: a trial request found a part that does not work.
+        ReleaseRefused: a trial request found a part that does not work, or an arm overrides something that does not exist.
     """
     if fill_store:
         store.load(loaded.viewer_states())
     features = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, store, loaded.video_state)
     suppressed = Suppressed(loaded.catalogue)
     activity = LiveActivity(loaded.video_state)
-    recommender = loaded.recommender(features, videos=activity, config=config, suppressed=suppressed, arm=arm)
+
+    def build(chosen: ServingConfig) -> Recommender:
+        return loaded.recommender(features, videos=activity, config=chosen, suppressed=suppressed)
+
+    chosen = config or loaded.config
+    recommender = build(chosen) if experiments is None else ArmRecommender(experiments, chosen, build)
     _try(recommender, loaded)
     return LiveRelease(loaded, recommender, features, suppressed, writes_store)
 
 
-def _try(recommender: Recommender, loaded: LoadedRelease) -> None:
+def _try(recommender: Recommender | ArmRecommender, loaded: LoadedRelease) -> None:
     """One page: it warms every part up, and a part that fails shows here, not to a viewer."""
     if not len(loaded.catalogue):
         raise ReleaseRefused("the release has no videos; check the log it was trained from")

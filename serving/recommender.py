@@ -208,10 +208,10 @@ class Recommender:
     def _utility(self, candidates: CandidateSet, scores: Mapping[str, Floats], log: Trace) -> Floats:
         rows = candidates.rows_BK
         formula = CombineConfig() if self.parts.scorer is None else self.parts.scorer.combine
-        found_first = np.broadcast_to(-np.arange(rows.shape[1], dtype=np.float32), rows.shape)
-        utility = np.array(combine(scores, formula) if scores else found_first, dtype=np.float32)
-        log.note(trace.BAD_SCORES, np.asarray((~np.isfinite(utility) & (rows >= 0)).any(axis=1)))
-        return np.where((rows >= 0) & np.isfinite(utility), utility, -np.inf).astype(np.float32)
+        utility = combine(scores, formula) if scores else _found_first(rows)
+        known, valid = rows >= 0, np.isfinite(utility)
+        log.note(trace.BAD_SCORES, np.asarray((known & ~valid).any(axis=1)))
+        return np.where(known & valid, utility, np.float32(-np.inf))
 
     def _rerank(self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, log: Trace) -> NDArray[np.int64]:
         rows = candidates.rows_BK[index]
@@ -224,17 +224,18 @@ class Recommender:
         age_days = np.where(uploaded > 0, (request.at - uploaded) / DAY_MS, -1).astype(np.float32)
         channel = self.parts.catalogue.channel[rows]
         order = log.attempt(
-            lambda: rerank(utility, self.parts.video_VD[rows], channel, age_days, self.config.rerank, k), trace.NO_RERANK, here
+            lambda: rerank(utility, self.parts.video_VD, rows, channel, age_days, self.config.rerank, k), trace.NO_RERANK, here
         )
         return np.argsort(-utility, kind="stable")[:k] if order is None else order
 
     def _explore(
         self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, order: NDArray[np.int64]
     ) -> Page:
-        count, settings = int(candidates.count_B[index]), self.config.exploration
-        uploaded = self.parts.catalogue.uploaded_at[candidates.rows_BK[index, :count]]
+        rows, settings = candidates.rows_BK[index], self.config.exploration
+        rows = rows[rows >= 0]
+        uploaded = self.parts.catalogue.uploaded_at[rows]
         fresh = (uploaded > 0) & (request.at - uploaded <= self.config.fresh_days * DAY_MS)
-        utility = ranked.utility_BK[index, :count]
+        utility = ranked.utility_BK[index, : len(rows)]
         if self._cap.reached(request.viewer_id, request.at):
             settings = replace(settings, epsilon=0.0)
         pool = explorer.pool(utility, fresh, settings.pool)
@@ -289,6 +290,11 @@ def _nobody(num_requests: int) -> ViewerPart:
     """A part without columns, for when even attributes are not to be had: only impersonal sources can use it."""
     numbers, codes = np.zeros((num_requests, 0), dtype=np.float32), np.zeros((num_requests, 0), dtype=np.int32)
     return ViewerPart(numbers, codes, codes, numbers, (np.empty(0, dtype=np.int32),) * num_requests)
+
+
+def _found_first(rows_BK: Rows) -> Floats:
+    """A utility that keeps candidates in the order they were found."""
+    return np.broadcast_to(-np.arange(rows_BK.shape[1], dtype=np.float32), rows_BK.shape)
 
 
 def _feature_hash(batch: FeatureBatch, index: int, chosen: NDArray[np.int64]) -> str:

@@ -1,10 +1,11 @@
+import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 
 from app.live import LiveReleases, Running
-from core.errors import ReleaseRefused
+from core.errors import ReleaseRefused, StoreUnavailable
 
 
 @dataclass
@@ -19,6 +20,9 @@ class Spy:
     def catch_up(self, timeout_s: float) -> bool:
         self.calls.append(f"catch up {timeout_s}")
         return True
+
+    def clear(self) -> None:
+        self.calls.append("clear")
 
     def close(self) -> None:
         self.calls.append("close")
@@ -35,7 +39,28 @@ def test_feedback_goes_to_the_release_that_is_live_now(site):
     assert releases.live is live
     releases.close()
     assert first.calls == ["notify"]
-    assert second.calls == ["catch up 0.5", "close", "close"]
+    assert second.calls == ["catch up 0.5", "close", "clear", "close"]
+
+
+def test_a_replaced_release_leaves_the_store_after_its_last_requests(site):
+    consumer, store = Spy(), Spy()
+    running = Running(site.releases.live, consumer, store)
+    running.retire(after_s=0.01)
+    assert store.calls == []
+    deadline = time.monotonic() + 10
+    while "close" not in store.calls and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (consumer.calls, store.calls) == (["close"], ["clear", "close"])
+
+
+def test_a_store_that_is_gone_does_not_keep_a_release_from_closing(site):
+    class Gone(Spy):
+        def clear(self) -> None:
+            raise StoreUnavailable("gone")
+
+    store = Gone()
+    Running(site.releases.live, Spy(), store).close()
+    assert store.calls == ["close"]
 
 
 def test_a_refused_change_leaves_the_old_release(site):

@@ -89,6 +89,12 @@ class OnlineStoreContract:
         assert_holds(store, 4, state(watches=[3]))
         assert store.size() == 3
 
+    def test_clear_forgets_everybody(self, store):
+        store.load(states({viewer_id: state([(0, 5, 1)], [(7, 70)], [3]) for viewer_id in range(1500)}))
+        store.clear()
+        assert store.size() == 0
+        assert_holds(store, 3, state())
+
     def test_writers_do_not_overwrite_each_other(self, store):
         def write():
             for _ in range(50):

@@ -44,7 +44,7 @@ COMMON = {"name": "x", "entity": "viewer", "description": ""}
 def test_window_count():
     feature = k.WindowCount(**COMMON, event=ev.CLICK, window=k.DAY)
     assert read(feature, totals={(ev.CLICK, "count"): 3}) == pytest.approx(np.log(4))
-    assert feature.sums() == (k.DAY.sum(ev.CLICK),)
+    assert feature.sums == (k.DAY.sum(ev.CLICK),)
 
 
 @pytest.mark.parametrize(("clicks", "shown", "rate"), [(0, 0, 0.1), (10, 80, 0.12), (500, 0, 1.0)])

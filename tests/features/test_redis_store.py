@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -38,6 +39,28 @@ def test_the_server_ends_with_the_block():
         path = Path(url.removeprefix("unix://"))
         assert path.is_socket()
     assert not path.parent.exists()
+
+
+def test_folders_of_killed_processes_are_removed(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stale, mine, other = (tmp_path / f"upnext-{owner}-x" for owner in (ended.pid, os.getpid(), "demo"))
+    for folder in (stale, mine, other):
+        folder.mkdir()
+    with redis_server.running(SETTINGS):
+        assert [folder.exists() for folder in (stale, mine, other)] == [False, True, True]
+
+
+def test_one_namespace_is_cleared_and_others_stay():
+    with redis_server.running(SETTINGS) as url:
+        old, new = (RedisStore(url, namespace, timeout_s=5.0) for namespace in ("old", "new"))
+        log = logs.random_log(1, 200)
+        fresh = of_events(EventArrays.of(log, logs.catalogue()), default_definitions(), logs.START_AT)
+        for store in (old, new):
+            store.load(fresh)
+        old.clear()
+        assert (old.size(), new.size()) == (0, len(fresh))
 
 
 def test_an_existing_server_is_used():

@@ -16,6 +16,7 @@ def page(utility, config, k, vectors=None, channel=None, age=None):
     return rerank(
         np.asarray(utility, dtype=np.float32),
         np.zeros((num, 2), dtype=np.float32) if vectors is None else np.asarray(vectors, dtype=np.float32),
+        np.arange(num, dtype=np.int32),
         np.zeros(num, dtype=np.int32) if channel is None else np.asarray(channel, dtype=np.int32),
         np.zeros(num, dtype=np.float32) if age is None else np.asarray(age, dtype=np.float32),
         config,

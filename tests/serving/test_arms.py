@@ -1,0 +1,67 @@
+import dataclasses
+
+import pytest
+
+from core.errors import ReleaseRefused
+from core.policy import HOME, UP_NEXT, Request
+from experiments.assignment import HOLDOUT, Assigner
+from experiments.config import ArmConfig, ExperimentConfig, ExperimentsConfig
+from features.memory_store import MemoryStore
+from serving import fakes
+from serving.arms import ArmRecommender
+from serving.config import ExplorationConfig, ServingConfig
+from serving.live import go_live
+from serving.recommender import Recommender
+from serving.releases import open_files
+
+GREEDY = ServingConfig(exploration=ExplorationConfig(epsilon=0.0))
+ARMS = (ArmConfig("control"), ArmConfig("bold", set=("exploration.epsilon=1.0",)))
+EXPERIMENTS = ExperimentsConfig((ExperimentConfig("explore", ARMS, surfaces=(HOME,)),))
+
+
+def recommender(experiments=EXPERIMENTS):
+    return ArmRecommender(experiments, GREEDY, lambda config: Recommender(dataclasses.replace(fakes.parts(), config=config)))
+
+
+def requests(surface=HOME, n=40):
+    return [Request(f"r{viewer}", viewer, fakes.NOW, surface=surface) for viewer in range(n)]
+
+
+def test_every_request_gets_the_arm_of_its_viewer_in_order():
+    slates = recommender().recommend(requests())
+    assert [slate.request_id for slate in slates] == [request.request_id for request in requests()]
+    assert [slate.arm for slate in slates] == [t.label for t in Assigner(EXPERIMENTS).treat(range(40), HOME)]
+    assert {slate.arm for slate in slates} == {"explore:control", "explore:bold"}
+    assert all(slate.exploration.all() == (slate.arm == "explore:bold") for slate in slates)
+
+
+def test_alone_or_in_a_batch_is_the_same():
+    policy = recommender()
+    batch = policy.recommend(requests())
+    alone = [policy.recommend([request])[0] for request in requests()]
+    assert [slate.video_ids.tolist() for slate in batch] == [slate.video_ids.tolist() for slate in alone]
+
+
+def test_where_the_arms_do_not_differ_nobody_is_exposed():
+    slates = recommender().recommend(requests(UP_NEXT))
+    assert {slate.arm for slate in slates} == {"control"}
+    assert not any(slate.exploration.any() for slate in slates)
+
+
+def test_held_out_pages_are_left_to_chance():
+    slates = recommender(dataclasses.replace(EXPERIMENTS, holdout=0.5)).recommend(requests())
+    held_out = [slate for slate in slates if slate.arm == HOLDOUT]
+    assert 10 < len(held_out) < 30
+    assert all(slate.exploration.all() for slate in held_out)
+
+
+def test_an_arm_that_changes_nothing_known_is_refused():
+    wrong = ExperimentsConfig((ExperimentConfig("e", (ArmConfig("control"), ArmConfig("b", set=("exploration.epsilonn=1",)))),))
+    with pytest.raises(ReleaseRefused, match="did you mean 'epsilon'"):
+        recommender(wrong)
+
+
+def test_a_release_goes_live_with_experiments(release_files):
+    live = go_live(open_files(release_files[0]), MemoryStore(), config=GREEDY, experiments=EXPERIMENTS)
+    slates = live.recommender.recommend(requests())
+    assert {slate.arm for slate in slates} == {"explore:control", "explore:bold"}
