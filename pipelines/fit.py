@@ -15,10 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core import columns as c
-from core import events as ev
 from core import rng
 from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
+from data.labels import definitions as labels
 from data.splits import TimeSplit
 from features.schema import FeatureSchema
 from pipelines import examples
@@ -74,6 +74,12 @@ def towers(
 
 def ranker(material: Material, config: RunConfig, first: TwoTower, advance: Advance) -> Ranker:
     """The ranker on [t_a, t0), seeing the score of towers that were trained before t_a."""
+    data = ranking_data(material, config, first)
+    return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=by_step(advance))
+
+
+def ranking_data(material: Material, config: RunConfig, first: TwoTower) -> RankingData:
+    """What the ranker learns from."""
     with tempfile.TemporaryDirectory() as folder:
         export.write(first, material.catalogue, Path(folder), at=material.split.ranker_from)
         encode = ViewerEncoder.load(Path(folder)).encode
@@ -85,8 +91,7 @@ def ranker(material: Material, config: RunConfig, first: TwoTower, advance: Adva
     feedback = _feedback(material, known_from_impressions=shown is not None)
     nearest = index.build(video_VD, config.index)
     lists = examples.list_rows(material.clicks, positions, encode, nearest, video_VD, config.lists, config.seed, feedback)
-    data = RankingData(impressions=shown, lists=lists)
-    return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=by_step(advance))
+    return RankingData(impressions=shown, lists=lists)
 
 
 def _sample(positions: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
@@ -96,23 +101,11 @@ def _sample(positions: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.i
 
 
 def _feedback(material: Material, *, known_from_impressions: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Liked and disliked per click; unknown where the impressions already carry these labels."""
+    """Liked and disliked per click of `material.clicks`; unknown where the impressions already carry these labels."""
     n = len(material.clicks)
     if known_from_impressions:
         return np.full(n, np.nan, dtype=np.float32), np.full(n, np.nan, dtype=np.float32)
-    video_ids = material.catalogue.video_ids[material.clicks.video_rows]
-    pairs = pl.DataFrame({c.VIEWER_ID: material.clicks.viewer_ids, c.VIDEO_ID: video_ids})
     before = material.dataset.events.filter(pl.col(c.RECEIVED_AT) < material.split.test_from)
-    liked, disliked = (
-        pairs.join(
-            before.filter(pl.col(c.KIND) == kind).select(c.VIEWER_ID, c.VIDEO_ID, pl.lit(1.0).alias("label")).unique(),
-            on=[c.VIEWER_ID, c.VIDEO_ID],
-            how="left",
-            maintain_order="left",
-        )["label"]
-        .fill_null(0.0)
-        .cast(pl.Float32)
-        .to_numpy()
-        for kind in (ev.LIKE, ev.DISLIKE)
-    )
-    return liked, disliked
+    said = labels.clicked_feedback(before)
+    said = said.filter(pl.Series(material.catalogue.rows(said[c.VIDEO_ID].to_numpy()) >= 0))  # the clicks, in their order
+    return said[labels.LIKED].cast(pl.Float32).to_numpy(), said[labels.DISLIKED].cast(pl.Float32).to_numpy()

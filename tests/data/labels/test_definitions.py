@@ -1,4 +1,5 @@
 import polars as pl
+import pytest
 
 from core import columns as c
 from core.clock import DAY_MS
@@ -83,3 +84,68 @@ def test_feedback_on_clicks_without_impressions():
 def test_no_events_no_rows(dataset):
     assert len(labels.impression_outcomes(dataset.events.clear())) == 0
     assert len(labels.clicked_feedback(dataset.events.clear())) == 0
+
+
+def graded(rows, thresholds=labels.DEFAULT):
+    """Watches of video 10, which lasts 60 s, one page each."""
+    made = datasets.make("x", frame(rows), *catalogue())
+    return labels.graded(labels.impression_outcomes(made.events), made.videos, thresholds)
+
+
+def watched(seconds, request_id, **more):
+    of_page = {"request_id": request_id, **more}
+    clicked = [event("impression", f"i{request_id}", 0, **of_page, **SHOWN), event("click", f"c{request_id}", 1, **of_page)]
+    return clicked if seconds is None else [*clicked, event("watch", f"w{request_id}", 2, value=seconds, **of_page)]
+
+
+def test_thresholds_turn_seconds_into_labels():
+    rows = [row for i, seconds in enumerate([14.9, 15.0, 30.0, 54.0, 90.0, None]) for row in watched(seconds, f"r{i}")]
+    assert graded(rows).select("watch_share", "early_exit", "dwelled", "completed", "satisfied").rows() == [
+        (pytest.approx(14.9 / 60), True, False, False, False),
+        (0.25, False, False, False, False),
+        (0.5, False, True, False, True),
+        (0.9, False, True, True, True),
+        (1.0, False, True, True, True),
+        (None, None, None, None, None),
+    ]
+    strict = labels.Thresholds(dwell_s=40, exit_share=0.6, completion_share=1.0)
+    assert graded(rows, strict).select("early_exit", "dwelled", "completed").rows()[2:4] == [
+        (True, False, False),
+        (False, True, False),
+    ]
+
+
+def test_a_complaint_spoils_satisfaction_and_a_missing_length_only_the_share():
+    rows = [*watched(50.0, "r1"), event("dislike", "d", 3), *watched(50.0, "r2"), event("regret", "e", 4, request_id="r2")]
+    assert graded(rows)["satisfied"].to_list() == [False, False]
+    unknown = graded(watched(50.0, "r1", video_id=11)).row(0, named=True)
+    assert (unknown["watch_share"], unknown["early_exit"], unknown["dwelled"], unknown["satisfied"]) == (None, None, True, True)
+
+
+def test_only_slots_above_a_click_are_skipped():
+    rows = [event("impression", f"i{p}", 0, video_id=v, **{**SHOWN, c.POSITION: p}) for p, v in enumerate([10, 11, 12, 13])]
+    rows += [event("click", "c", 1, video_id=12), event("impression", "j", 0, request_id="r2", **SHOWN)]
+    assert graded(rows)["skipped"].to_list() == [True, True, False, False, False]
+    assert not graded(rows)["satisfied"].any()
+
+
+def test_clicks_without_impressions_are_graded_too():
+    made = datasets.make("x", frame([event("click", "a", 0), event("watch", "b", 1, value=45.0)]), *catalogue())
+    found = labels.graded(labels.clicked_feedback(made.events), made.videos)
+    assert found.select("dwelled", "completed", "satisfied").rows() == [(True, False, True)]
+    assert "skipped" not in found.columns
+
+
+def test_the_last_opinion_counts():
+    rows = [
+        event("like", "a", 0),
+        event("dislike", "b", 5),
+        event("survey", "c", 0, viewer_id=2, value=4.0),
+        event("survey", "d", 0, viewer_id=3, value=2.0),
+        event("survey", "e", 0, viewer_id=4, value=3.0),
+        event("survey", "f", 0, viewer_id=5),
+    ]
+    made = datasets.make("x", frame(rows), *catalogue()).events
+    found = labels.opinions(made).sort("viewer_id")
+    assert found.select("viewer_id", "opinion").rows() == [(1, -1), (2, 1), (3, -1), (4, 0)]
+    assert labels.opinions(made, labels.Thresholds(positive_stars=3.0)).sort("viewer_id")["opinion"].to_list() == [-1, 1, -1, 1]

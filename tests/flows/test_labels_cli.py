@@ -1,0 +1,48 @@
+"""`upnext labels` as a person types it, on the tiny world."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.labels import app
+from core.errors import BadInput
+
+
+@pytest.fixture(autouse=True)
+def _nothing_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("UPNEXT_VAR", str(tmp_path / "var"))
+
+
+def run(tmp_path, *arguments):
+    path = tmp_path / "found.json"
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json", str(path)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(path.read_text())
+
+
+def test_programmatic(tmp_path):
+    found = run(tmp_path, "programmatic", "--clickbait", 0.16)
+    assert found["clickbait"]["prior"] == 0.16
+    assert len(found["clickbait"]["probability"]) == len(found["kids"]["probability"]) == 800
+    rates = {one["name"]: one["yes_if_so"] - one["yes_if_not"] for one in found["clickbait"]["functions"]}
+    assert rates["title shouts"] > 0.5
+
+
+def test_active(tmp_path):
+    found = run(tmp_path, "active", "--most", 80)
+    assert [int(n) for n in found["margin"]] == list(range(10, 81, 10))
+    assert found["margin"]["80"] > 0.6
+
+
+def test_delay(tmp_path):
+    found = {wait["kind"]: wait for wait in run(tmp_path, "delay")["waits"]}
+    assert 18 < found["regret"]["half_ms"] / 3_600_000 < 30
+    assert found["regret"]["naive_rate"] < 0.5 * found["regret"]["rate"]
+    assert list(found)[-1] == "regret"
+
+
+def test_an_unknown_space_is_refused(tmp_path):
+    (tmp_path / "var").mkdir()
+    with pytest.raises(BadInput, match="there is no 'nowhere'"):
+        run(tmp_path, "delay", "--space", "nowhere")
