@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import demo, doctor, evaluate, experiment, labels, ope, release, serve, simulate, train
+from cli import demo, doctor, evaluate, experiment, labels, ope, release, serve, simulate, tables, train
 from core.errors import UpnextError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="ope")(ope.ope)
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(labels.app, name="labels")
+app.add_typer(tables.app, name="tables")
 app.add_typer(release.app, name="release")
 app.command(name="doctor")(doctor.doctor)
 

@@ -1,36 +1,36 @@
-"""Embedding tables: a declaration per table in, one torchrec module over a KeyedJaggedTensor out.
+"""Embedding tables: a declaration per table in, one module over a KeyedJaggedTensor out.
 
 A *feature* is one key of the KeyedJaggedTensor; a table may serve several. Every feature is a bag of rows: an empty bag reads
 as the zero vector, which is how an id without training data is represented. A weighted table multiplies each row by its weight.
 
 Two optimisers. `adam` keeps gradients and moments as large as the table: right for small vocabularies. `rowwise_adagrad` is
 fused into the backward pass and touches only the rows of the batch (one accumulator per row, Duchi et al. 2011; fbgemm), so
-a step costs the same for ten thousand rows as for ten million. Knows nothing of what the rows mean.
+a step costs the same for ten thousand rows as for ten million.
+
+Two backends with the same numbers, chosen by detection: torchrec with fbgemm, and plain torch where these are not installed.
+Knows nothing of what the rows mean.
 """
 
-import logging
+import importlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-import torchrec
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchrec.modules.fused_embedding_modules import FusedEmbeddingBagCollection
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core.errors import ConfigError
-
-# torchrec asks fx whether it is being traced each time it is used; fx answers with a warning about a name that it changed.
-logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
+from embeddings.jagged import HAS_TORCHREC, KeyedJaggedTensor
 
 ADAM, ROWWISE_ADAGRAD = "adam", "rowwise_adagrad"
 DENSE_BELOW = 20_000
-_POOLING = {"sum": torchrec.PoolingType.SUM, "mean": torchrec.PoolingType.MEAN}
+TORCHREC, PLAIN = "torchrec", "plain"
+_POOLING = ("sum", "mean")
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,22 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def default_backend() -> str:
+    """torchrec where it and fbgemm are installed, else plain torch."""
+    return TORCHREC if HAS_TORCHREC else PLAIN
+
+
 class Tables(nn.Module):
     """All tables of a model.
 
-    Tables that share optimiser, weighting (and, when fused, learning rate) share one torchrec collection.
+    Tables that share optimiser, weighting (and, when fused, learning rate) share one collection.
     `adam_groups` go to a torch optimiser; fused tables update themselves during backward.
     """
 
-    def __init__(self, configs: Sequence[TableConfig], *, seed: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self, configs: Sequence[TableConfig], *, seed: int, device: torch.device | None = None, backend: str | None = None
+    ) -> None:
+        """Build on `backend`, torchrec or plain; without one, on torchrec where it is installed."""
         super().__init__()
         self.configs = {config.name: config for config in configs}
         if len(self.configs) != len(configs):
@@ -84,8 +92,9 @@ class Tables(nn.Module):
             _check(config)
             groups[config.optimizer, config.weighted, config.learning_rate].append(config)
         place = device or default_device()
+        build = partial(_collection, device=place, backend=backend or default_backend())
         with torch.random.fork_rng(devices=[]):  # torchrec draws a start of its own, which `_initialise` replaces
-            self.collections = nn.ModuleList([_collection(group, place) for group in groups.values()])
+            self.collections = nn.ModuleList([build(group) for group in groups.values()])
         self._pairs: list[tuple[list[TableConfig], Any]] = list(zip(groups.values(), self.collections, strict=True))
         self._initialise(seed)
 
@@ -115,9 +124,7 @@ class Tables(nn.Module):
         """Set every fused table's rate to `factor` × its configured one, for schedules."""
         for group, collection in self._pairs:
             if group[0].optimizer == ROWWISE_ADAGRAD:
-                for lookup in collection._emb_modules:
-                    lookup.fused_optimizer().param_groups[0]["lr"] = factor * group[0].learning_rate
-                    lookup.fused_optimizer().step()
+                collection.set_learning_rate(factor * group[0].learning_rate)
 
     def weight(self, name: str) -> nn.Parameter:
         """One table. [rows, dim]; shares memory with training."""
@@ -141,11 +148,22 @@ class Tables(nn.Module):
         if mine is not None and theirs is not None:
             mine[known] = theirs[taken].to(place)
 
+    @torch.no_grad()
+    def start_rows(self, name: str, rows: NDArray[np.int64], vector_ND: NDArray[np.float32]) -> None:
+        """Give some rows a fresh start: these weights, and for a fused table no memory of past gradients.
+
+        For rows that changed hands (`embeddings.growth`). Adam's moments, which live in torch's optimiser, stay.
+        """
+        weight, accumulator = self.weight(name), self._accumulator(name)
+        place = torch.from_numpy(rows).to(weight.device)
+        weight.data[place] = torch.from_numpy(vector_ND).to(weight.device)
+        if accumulator is not None:
+            accumulator[place] = 0.0
+
     def _accumulator(self, name: str) -> Tensor | None:
         for group, collection in self._pairs:
             if group[0].optimizer == ROWWISE_ADAGRAD and any(config.name == name for config in group):
-                key = f"{name}.weight.momentum_1"
-                return next(slots[key] for slots in collection.fused_optimizer().state.values() if key in slots)
+                return collection.accumulator(name)
         return None
 
     @torch.no_grad()
@@ -167,23 +185,9 @@ def _check(config: TableConfig) -> None:
         raise ConfigError(f"table '{config.name}': learning rate {config.learning_rate} is not a positive number")
 
 
-def _collection(group: list[TableConfig], device: torch.device) -> nn.Module:
-    tables = [
-        torchrec.EmbeddingBagConfig(
-            name=config.name,
-            num_embeddings=config.rows,
-            embedding_dim=config.dim,
-            feature_names=list(config.keys),
-            pooling=_POOLING[config.pooling],
-        )
-        for config in group
-    ]
-    if group[0].optimizer == ADAM:
-        return torchrec.EmbeddingBagCollection(tables=tables, is_weighted=group[0].weighted, device=device)
-    return FusedEmbeddingBagCollection(
-        tables=tables,
-        optimizer_type=torchrec.optim.RowWiseAdagrad,
-        optimizer_kwargs={"lr": group[0].learning_rate},
-        is_weighted=group[0].weighted,
-        device=device,
-    )
+def _collection(group: list[TableConfig], device: torch.device, backend: str) -> nn.Module:
+    if backend not in (TORCHREC, PLAIN):
+        raise ConfigError(f"there is no backend '{backend}' for tables; known: {TORCHREC}, {PLAIN}")
+    built_on = importlib.import_module(f"embeddings.{backend}_tables")
+    collection: nn.Module = (built_on.dense if group[0].optimizer == ADAM else built_on.fused)(group, device)
+    return collection

@@ -5,7 +5,7 @@ of them), the ranker learns to find those among what they retrieve, then the tow
 held-out file is opened last. Which towers a file gets depends on whether it has an order (`presets.FilesConfig`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ from ranking.batches import Lists, RankingData
 from ranking.scorer import Scorer
 from retrieval import export as tower_files
 from retrieval import train as retrieval
-from retrieval.baselines import top_k
+from retrieval.baselines import Baseline, top_k
 from retrieval.config import TwoTowerConfig
 from retrieval.encoder import VECTORS, ViewerEncoder
 from retrieval.examples import bare_schema, from_interactions, history_part
@@ -52,7 +52,6 @@ class Bare:
     log: FileLog
     catalogue: Catalogue
     schema: FeatureSchema
-    log_count_V: NDArray[np.float32]
 
     @staticmethod
     def of(log: FileLog, history_length: int, columns: tuple[str, ...] = ()) -> "Bare":
@@ -71,12 +70,35 @@ class Bare:
         if log.content.shape[1]:
             catalogue = replace(catalogue, content=log.content)
         schema = replace(bare_schema(catalogue, history_length), video_dense=("log_count",), cross_dense=columns)
-        return Bare(log, catalogue, schema, np.log1p(log.interactions.counts()).astype(np.float32))
+        return Bare(log, catalogue, schema)
 
     def part(self, cases: Cases, rows: slice) -> ViewerPart:
         """Viewers given by their histories."""
         found = cases.histories.take(rows)
         return history_part([found[i] for i in range(len(found))], self.schema)
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The first stage, exact, and what else was known when it was fitted."""
+
+    bare: Bare
+    encoder: ViewerEncoder
+    video_VD: NDArray[np.float32]
+    opinions: Opinions
+    log_count_V: NDArray[np.float32]
+
+    @staticmethod
+    def after(
+        interactions: Interactions, bare: Bare, towers: TwoTower, models: Mapping[str, Baseline], folder: Path
+    ) -> "Retrieved":
+        """Towers and simple models that were fitted to the same interactions."""
+        counts = np.log1p(interactions.counts()).astype(np.float32)
+        return Retrieved(bare, *_exported(towers, bare, folder), Opinions.fit(models, interactions), counts)
+
+    def encode(self, cases: Cases, rows: slice) -> NDArray[np.float32]:
+        """Viewer vectors. [n, D]"""
+        return self.encoder.encode(self.bare.part(cases, rows))
 
     def batch(self, part: ViewerPart, video_BK: NDArray[np.int32], opinion_BKF: NDArray[np.float32]) -> FeatureBatch:
         """Of a video itself only how often it was watched is known."""
@@ -87,20 +109,6 @@ class Bare:
             cross_dense_BKF=opinion_BKF,
             cross_codes_BKC=np.zeros((*video_BK.shape, 0), dtype=np.int32),
         )
-
-
-@dataclass(frozen=True)
-class Retrieved:
-    """The first stage, exact, and what simple models think of what it finds."""
-
-    bare: Bare
-    encoder: ViewerEncoder
-    video_VD: NDArray[np.float32]
-    opinions: Opinions
-
-    def encode(self, cases: Cases, rows: slice) -> NDArray[np.float32]:
-        """Viewer vectors. [n, D]"""
-        return self.encoder.encode(self.bare.part(cases, rows))
 
     def candidates(
         self, cases: Cases, rows: slice, depth: int
@@ -128,6 +136,8 @@ def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: R
 def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
     """The towers alone and both stages, from the training file alone."""
     plan = config.files.ordered if log.interactions.ordered else config.files.unordered
+    if not log.content.shape[1]:  # nothing could stand in for an id
+        plan = replace(plan, id_dropout=0.0)
     models = opinions.panel(ordered=log.interactions.ordered, max_ease_videos=config.evaluation.ease_videos)
     bare = Bare.of(log, plan.history_length, opinions.columns(models))
     with TemporaryDirectory() as folder:
@@ -136,17 +146,18 @@ def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
         with stages("towers") as stage:
             first = _towers(bare, train, plan, config.seed, stage.advance)
         with stages("ranker") as stage:
-            retrieved = Retrieved(bare, *_exported(first, bare, Path(folder)), Opinions.fit(models, train))
+            retrieved = Retrieved.after(train, bare, first, models, Path(folder))
             lists = _lists(retrieved, last, config.lists, config.seed)
             ranker = ranking.train(
-                config.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
+                config.files.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
             )
             ranker_files.export(ranker, Path(folder))
             scorer = Scorer.load(Path(folder), bare.catalogue)
         with stages("towers to the end") as stage:
-            more = replace(plan, epochs=config.files.continue_epochs)
+            rate = config.files.continue_rate * plan.learning_rate
+            more = replace(plan, epochs=config.files.continue_epochs, learning_rate=rate)
             towers = _towers(bare, bare.log.interactions, more, config.seed, stage.advance, warm_start=first)
-            retrieved = Retrieved(bare, *_exported(towers, bare, Path(folder)), Opinions.fit(models, log.interactions))
+            retrieved = Retrieved.after(log.interactions, bare, towers, models, Path(folder))
     seconds = dict(stages.seconds)
     retrieval_s = seconds["towers"] + seconds["towers to the end"]
     return FittedModels(
@@ -200,7 +211,7 @@ def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, seed: int) -
     def features(asked: NDArray[np.int64]) -> FeatureBatch:
         histories = cases.histories.take(chosen_cases[asked])
         part = history_part([histories[i] for i in range(len(histories))], bare.schema)
-        return bare.batch(part, video_BK[asked], opinion_BKF[asked])
+        return retrieved.batch(part, video_BK[asked], opinion_BKF[asked])
 
     return Lists(features, np.concatenate(affinities), cases.at[chosen_cases], mask, unknown, unknown)
 
@@ -208,7 +219,7 @@ def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, seed: int) -
 def _ranked(retrieved: Retrieved, scorer: Scorer) -> Callable[[Cases, slice], NDArray[np.int32]]:
     def ranked(cases: Cases, rows: slice) -> NDArray[np.int32]:
         found, affinity, opinion = retrieved.candidates(cases, rows, DEPTH)
-        batch = retrieved.bare.batch(retrieved.bare.part(cases, rows), np.maximum(found, 0), opinion)
+        batch = retrieved.batch(retrieved.bare.part(cases, rows), np.maximum(found, 0), opinion)
         relevance = scorer.score(batch, affinity)["relevance"]
         order = np.argsort(-np.where(found >= 0, relevance, -np.inf), axis=1, kind="stable")
         return np.take_along_axis(found, order, axis=1)

@@ -54,8 +54,11 @@ class FilesConfig:
     ordered: TwoTowerConfig = field(default_factory=TwoTowerConfig.sequence)
     unordered: TwoTowerConfig = field(default_factory=TwoTowerConfig.set_of_videos)
     """For a file that has neither times nor positions."""
+    ranker: RankerConfig = field(default_factory=lambda: RankerConfig(max_epochs=15))
     continue_epochs: int = 2
-    """Over the whole file, after each viewer's last interaction was held back for the ranker."""
+    """Over the whole file, after what the ranker learns from was held back."""
+    continue_rate: float = 0.2
+    """Share of the layers' learning rate that these epochs begin with."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class RunConfig:
 
 def tiny() -> RunConfig:
     """Seconds: tests and a first look."""
-    files = FilesConfig(ordered=TwoTowerConfig.tiny(), unordered=TwoTowerConfig.tiny())
+    bags = replace(TwoTowerConfig.set_of_videos(), dim=32, epochs=20)
+    files = FilesConfig(ordered=TwoTowerConfig.tiny(), unordered=bags, ranker=ranking.tiny())
     return RunConfig("tiny", world=worlds.tiny(), towers=TwoTowerConfig.tiny(), files=files, ranker=ranking.tiny())
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
+from embeddings.jagged import KeyedJaggedTensor
 from embeddings.tables import ADAM, TableConfig, Tables, suited_optimizer
 from features.schema import FeatureSchema
 from ranking.batches import Inputs
@@ -74,7 +74,8 @@ class Network(nn.Module):
         width = columns.viewer_width + columns.candidate_width + columns.video_dim
         self.crosses = nn.ModuleList([LowRankCross(width, config.cross_rank) for _ in range(config.cross_layers)])
         widths = (width, *config.hidden)
-        self.trunk = nn.Sequential(*[m for a, b in pairwise(widths) for m in (nn.Linear(a, b), nn.ReLU())])
+        layers = [m for a, b in pairwise(widths) for m in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(config.dropout))]
+        self.trunk = nn.Sequential(*layers)
         self.towers = nn.Linear(widths[-1], self.num_heads * config.head_hidden)
         self.outputs = nn.Parameter(torch.randn(self.num_heads, config.head_hidden) * config.head_hidden**-0.5)
         self.linear = nn.Linear(columns.candidate_numbers, self.num_heads)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core.ragged import Ragged
 from data.catalogue import Catalogue
+from embeddings.jagged import KeyedJaggedTensor
 from retrieval.batches import bags_of, video_features
 from retrieval.encoder import bag_weights
 from retrieval.examples import Positions, RetrievalExamples

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from data.catalogue import Catalogue
+from embeddings.jagged import KeyedJaggedTensor
 from features.schema import FeatureSchema, ViewerPart
 from retrieval.config import TwoTowerConfig
 from retrieval.encoder import VIDEO_CODES, log_age, pool_weights

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from data.catalogue import Catalogue
+from embeddings.jagged import KeyedJaggedTensor
 from retrieval.batches import video_features, viewer_features
 from retrieval.encoder import log_age
 from retrieval.examples import Positions, RetrievalExamples, Rows

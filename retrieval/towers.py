@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core import rng
 from core.errors import ConfigError
 from data.catalogue import Catalogue, lookup
+from embeddings.jagged import KeyedJaggedTensor
 from embeddings.tables import ADAM, ROWWISE_ADAGRAD, TableConfig, Tables, default_device, suited_optimizer
 from features.schema import FeatureSchema
 from retrieval.config import BAG, COSINE, POOLS, TRANSFORMER, TwoTowerConfig

@@ -10,7 +10,9 @@ from core.clock import DAY_MS
 from core.ragged import Ragged
 from data.interactions import Interactions, group
 from retrieval import baselines
-from retrieval.baselines import Ease, Markov, Popularity, RecentPopularity, fit_next, grids, top, top_k, transitions
+from retrieval.baselines import Popularity, RecentPopularity, fit_next, top, top_k
+from retrieval.factorisation import Ials
+from retrieval.neighbours import Ease, ItemKnn, Markov, transitions
 
 
 def log(*histories: list[int], num_videos: int = 5, step_ms: int = 1) -> Interactions:
@@ -82,7 +84,7 @@ def test_ease_restricted_to_the_most_watched_videos() -> None:
     assert np.abs(scores[1]).max() < 1e-6
 
 
-@pytest.mark.parametrize("model", [Markov(decay=0.7), Ease(decay=1.0)])
+@pytest.mark.parametrize("model", [Markov(decay=0.7), Ease(decay=1.0), ItemKnn(decay=1.0), Ials(dim=2)])
 def test_changing_only_the_decay_equals_fitting_again(model: baselines.Baseline) -> None:
     interactions = log([0, 1, 2, 3], [1, 2, 4], [0, 3, 4])
     histories = Ragged.of([[0, 1], [2]])
@@ -91,17 +93,6 @@ def test_changing_only_the_decay_equals_fitting_again(model: baselines.Baseline)
     assert shared.scores(histories) == pytest.approx(other.fit(interactions).scores(histories))
     unrelated = fit_next(Markov(window=1), interactions, (model, model.fit(interactions)))
     assert unrelated.scores(histories) == pytest.approx(Markov(window=1).fit(interactions).scores(histories))
-
-
-def test_every_tunable_model_gets_the_same_number_of_settings() -> None:
-    assert {name: len(grid) for name, grid in grids().items()} == {
-        "popularity": 1,
-        "recent_popularity": 12,
-        "markov": 12,
-        "ease": 12,
-    }
-    assert set(grids(timed=False)) == {"popularity", "markov", "ease"}
-    assert set(grids(timed=False, ordered=False)) == {"popularity", "ease"}
 
 
 @settings(deadline=None)
