@@ -1,12 +1,16 @@
-"""`upnext evaluate`: every model against tuned baselines on the same cases."""
+"""`upnext evaluate`: every model against tuned baselines on the same cases; `evaluate ranking`: every head on a rated log."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+app = typer.Typer(rich_markup_mode=None)
 
+
+@app.callback(invoke_without_command=True)
 def evaluate(
+    context: typer.Context,
     space: Annotated[
         str | None, typer.Option(help="Dataset whose live release is measured; the last trained by default.")
     ] = None,
@@ -17,23 +21,61 @@ def evaluate(
     item_vectors: Annotated[Path | None, typer.Option(help=".npy whose row i belongs to video_id i.")] = None,
     preset: Annotated[str, typer.Option(help="Model sizes for bare files: tiny | demo | full")] = "demo",
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Train on the two files this often, with seeds 1 to N.")] = 1,
+    slices: Annotated[bool, typer.Option(help="Also the best model against the best baseline, group by group.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the leaderboard here.")] = None,
 ) -> None:
     """Full-catalogue leaderboard: of the live release on its time split, or of any pair of files."""
+    if context.invoked_subcommand is not None:
+        return
     from cli.console import TerminalListener, console, write_json
     from core import settings
     from core.errors import BadInput
-    from pipelines import bare_files, presets, spaces
+    from pipelines import bare_files, presets, spaces, tracking
+    from pipelines import seeds as repetition
     from pipelines.compare import again
     from pipelines.progress import Stages
 
     stages = Stages(TerminalListener())
     if (interactions is None) != (held_out is None):
         raise BadInput("--interactions and --held-out belong together: one to learn from, one to be measured on")
+    if seeds > 1 and interactions is None:
+        raise BadInput("--seeds needs --interactions and --held-out; `python -m benchmarks.seeds` repeats a whole training run")
+    repeated = None
     if interactions is not None and held_out is not None:
         config = presets.configure(preset, override or [])
-        leaderboard = bare_files.evaluate(interactions, held_out, item_vectors, config, stages)
+        if seeds > 1:
+            numbers = range(1, seeds + 1)
+            leaderboard, repeated = repetition.evaluate_files(interactions, held_out, item_vectors, config, numbers, stages)
+        else:
+            leaderboard = bare_files.evaluate(interactions, held_out, item_vectors, config, stages)
+        with stages("track") as stage:
+            var_dir, metrics = settings.load().var_dir, tracking.measured(leaderboard)
+            names = {"data": interactions.name, "snapshot": tracking.digest(interactions)}
+            stage.note = tracking.record(var_dir, "evaluate", config, metrics, stages, **names)
     else:
         leaderboard = again(spaces.current(settings.load().var_dir, space), stages)
-    console.print(leaderboard.to_table())
-    write_json(json, {**leaderboard.to_json(), "stages": stages.to_json()})
+    found = leaderboard.slices() if slices else None
+    for table in (leaderboard, repeated, found):
+        if table is not None:
+            console.print(table.to_table())
+    more = {} if repeated is None else {"seeds": repeated.to_json()}
+    write_json(json, {**leaderboard.to_json(), **more, "stages": stages.to_json()})
+
+
+@app.command(name="ranking")
+def ranking(
+    train: Annotated[Path, typer.Option(help="Training log, .tsv, .csv or .parquet; users.csv beside it is used if present.")],
+    held_out: Annotated[Path, typer.Option(help="Held-out log; opened after training and selection.")],
+    override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
+) -> None:
+    """Heads of the ranker on a rated log (long view, like against hate, click, watch time) next to tuned LightGBM."""
+    from cli.console import TerminalListener, console, write_json
+    from pipelines import rank_files
+    from pipelines.progress import Stages
+
+    stages = Stages(TerminalListener())
+    report = rank_files.evaluate(train, held_out, rank_files.configure(override or []), stages)
+    console.print(report.to_table())
+    write_json(json, report.to_json() | {"seconds": sum(seconds for _, seconds in stages.seconds), "stages": stages.to_json()})

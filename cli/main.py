@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import demo, doctor, evaluate, experiment, labels, ope, release, serve, simulate, tables, train
+from cli import demo, doctor, evaluate, experiment, labels, ope, release, runs, serve, simulate, tables, train, tune
 from core.errors import UpnextError
 
 app = typer.Typer(
@@ -19,12 +19,14 @@ app.command(name="demo")(demo.demo)
 app.command(name="train")(train.train)
 app.command(name="serve")(serve.serve)
 app.command(name="simulate")(simulate.simulate)
-app.command(name="evaluate")(evaluate.evaluate)
+app.add_typer(evaluate.app, name="evaluate")
 app.command(name="ope")(ope.ope)
 app.add_typer(experiment.app, name="experiment")
-app.add_typer(labels.app, name="labels")
-app.add_typer(tables.app, name="tables")
+app.command(name="tune")(tune.tune)
 app.add_typer(release.app, name="release")
+app.add_typer(runs.app, name="runs")
+app.add_typer(tables.app, name="tables")
+app.add_typer(labels.app, name="labels")
 app.command(name="doctor")(doctor.doctor)
 
 

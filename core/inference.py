@@ -16,16 +16,21 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bounds; `p` is two-sided against zero where that was asked."""
+    """An estimate with its bounds; `p` is two-sided against zero, nan where there is no such test."""
 
     mean: float
     low: float
     high: float
     p: float = float("nan")
 
+    def to_json(self) -> dict[str, float | None]:
+        """Plain values; null instead of nan."""
+        named = {"mean": self.mean, "low": self.low, "high": self.high, "p": self.p}
+        return {name: None if np.isnan(value) else value for name, value in named.items()}
+
 
 def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Mean ± t · s / √n, e.g. over seeds. Assumes independent, roughly normal values.
+    """Mean ± t · s / √n, e.g. over seeds; p by the t test. Assumes independent, roughly normal values.
 
     Raises:
         ValueError: fewer than two values say nothing about spread.
@@ -33,25 +38,47 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     x = np.asarray(values, dtype=np.float64)
     if len(x) < 2:
         raise ValueError("an interval needs at least two values")
-    half = stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half))
+    return _student(float(x.mean()), float(x.std(ddof=1) / np.sqrt(len(x))), len(x) - 1, level)
 
 
 def cluster_interval(values: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
     """Mean over cases with an interval over clusters (viewers) of cases.
 
     The mean is the ratio Σ_c S_c / Σ_c n_c; its variance by the delta method is C / (C − 1) · Σ_c (S_c − mean · n_c)² / n²
-    (Deng et al., KDD 2018), with C − 1 degrees of freedom. Equals `t_interval` when every cluster has one case. Bounds are
-    nan with fewer than two clusters.
+    (Deng et al., KDD 2018), with C − 1 degrees of freedom. Equals `t_interval` when every cluster has one case. Bounds and
+    p are nan with fewer than two clusters.
     """
-    sums, counts = _by_cluster(np.asarray(values, dtype=np.float64), clusters)
-    total, n = len(sums), counts.sum()
-    mean = float(sums.sum() / n) if n else float("nan")
-    if total < 2:
-        return Interval(mean, float("nan"), float("nan"))
-    error = np.sqrt(total / (total - 1) * np.sum((sums - mean * counts) ** 2)) / n
-    half = float(stats.t.ppf(0.5 + level / 2, total - 1) * error)
-    return Interval(mean, mean - half, mean + half)
+    mean, error, total = _cluster_error(np.asarray(values, dtype=np.float64), clusters)
+    return _student(mean, error, total - 1, level)
+
+
+def two_way_interval(values_SN: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean over S seeds and N cases, for a claim about other seeds *and* other viewers.
+
+    Variance of the mean over seeds plus that of the seeds' average over clusters: with crossed random effects this counts the
+    residual twice, so it errs on the wide side (Owen, "The pigeonhole bootstrap", 2007). Degrees of freedom by Satterthwaite
+    (1946).
+
+    Raises:
+        ValueError: fewer than two seeds.
+    """
+    x = np.asarray(values_SN, dtype=np.float64)
+    if len(x) < 2:
+        raise ValueError("an interval over seeds needs at least two of them")
+    mean, error, total = _cluster_error(x.mean(axis=0), clusters)
+    parts = np.array([x.mean(axis=1).var(ddof=1) / len(x), error**2])
+    spread = float(np.sum(parts**2 / np.array([len(x) - 1, max(total - 1, 1)])))
+    freedom = float(parts.sum() ** 2 / spread) if spread > 0 else len(x) - 1
+    return _student(mean, float(np.sqrt(parts.sum())), freedom, level)
+
+
+def slope_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval:
+    """Least-squares slope of y on x, e.g. of a metric on time; n − 2 degrees of freedom, bounds nan with fewer than 3 points.
+
+    Assumes independent errors of equal spread around a line.
+    """
+    fitted = stats.linregress(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
+    return _student(float(fitted.slope), float(fitted.stderr), len(np.asarray(x)) - 2, level)
 
 
 def paired_bootstrap(
@@ -106,6 +133,26 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
     scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
     stepped = np.minimum.accumulate(scaled[::-1])[::-1]
     return _unsort(np.minimum(stepped, 1.0), order)
+
+
+def _student(mean: float, error: float, freedom: float, level: float) -> Interval:
+    """mean ± t · error, and the p value of mean = 0; nan without a degree of freedom or an error."""
+    if freedom <= 0 or np.isnan(error):
+        return Interval(mean, float("nan"), float("nan"))
+    half = float(stats.t.ppf(0.5 + level / 2, freedom) * error)
+    if error == 0.0:
+        return Interval(mean, mean, mean, float(mean == 0.0))
+    return Interval(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom)))
+
+
+def _cluster_error(values: Floats, clusters: ArrayLike) -> tuple[float, float, int]:
+    """Mean over cases, its standard error, and the number of clusters."""
+    sums, counts = _by_cluster(values, clusters)
+    total, n = len(sums), counts.sum()
+    mean = float(sums.sum() / n) if n else float("nan")
+    if total < 2:
+        return mean, float("nan"), total
+    return mean, float(np.sqrt(total / (total - 1) * np.sum((sums - mean * counts) ** 2)) / n), total
 
 
 def _unsort(values: Floats, order: NDArray[np.int64]) -> Floats:

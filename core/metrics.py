@@ -3,7 +3,7 @@
 Ranking metrics take a boolean `hits[N, K]`: is the video at each rank relevant to case n, best first, over the *full* catalogue
 with seen videos filtered, and `num_relevant[N]`. Cases average equally. DCG uses gain / log2(rank + 1) and ideal DCG places
 min(num_relevant, k) relevant videos first (Järvelin & Kekäläinen 2002). Nothing here samples candidates: sampled metrics change
-the order of models (Krichene & Rendle, KDD 2020).
+the order of models (Krichene & Rendle, KDD 2020), and `sampled_hit_rate` and `sampled_ndcg` are here only to show by how much.
 """
 
 import numpy as np
@@ -39,6 +39,28 @@ def average_precision(hits: NDArray[np.bool_], num_relevant: ArrayLike) -> Float
     """Mean of precision at each relevant rank, normalised by all relevant videos. [N]"""
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
     return (precision * hits).sum(axis=1) / np.asarray(num_relevant, dtype=np.float64)
+
+
+def sampled_hit_rate(ranks: ArrayLike, num_videos: ArrayLike, num_negatives: int, k: int) -> Floats:
+    """Expected hit rate when one relevant video is ranked against `num_negatives` uniform ones only. [N]
+
+    Among n videos, one at full rank r meets 1 + Binomial(m, (r − 1) / (n − 1)) in the sample (Krichene & Rendle, KDD 2020).
+    ranks: [N] from 1; num_videos: n, [N] or one for all.
+    """
+    return _sampled_places(ranks, num_videos, num_negatives, k).sum(axis=1)
+
+
+def sampled_ndcg(ranks: ArrayLike, num_videos: ArrayLike, num_negatives: int, k: int) -> Floats:
+    """Expected nDCG@k under the same sampling. [N]"""
+    return dcg(_sampled_places(ranks, num_videos, num_negatives, k), k)
+
+
+def _sampled_places(ranks: ArrayLike, num_videos: ArrayLike, num_negatives: int, k: int) -> Floats:
+    """[N, k] probability that the sampled rank is 1 … k."""
+    from scipy.stats import binom  # takes most of a second to import, and the service never needs it
+
+    above = (np.asarray(ranks, dtype=np.float64) - 1) / (np.asarray(num_videos, dtype=np.float64) - 1)
+    return np.asarray(binom.pmf(np.arange(k), num_negatives, above[:, None]), dtype=np.float64)
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:

@@ -17,6 +17,7 @@ from core import rng
 from core.ragged import Ragged
 from data.catalogue import lookup
 from data.interactions import Interactions, group
+from data.splits import Pairs
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.cases)
 
+    def pairs(self, *, timed: bool = True) -> Pairs:
+        """Every (viewer, target), as the leak detector reads them."""
+        owners = self.targets.owners
+        return Pairs(self.cases.viewer_ids[owners], self.targets.values, self.cases.at[owners] if timed else None)
+
     def hits(self, ranked_NK: NDArray[np.int32], rows: slice) -> NDArray[np.bool_]:
         """[n, K] whether each ranked video is a target of its case."""
         wanted, width = self.targets.take(rows), self.cases.num_videos + 1
@@ -87,6 +93,28 @@ def time_split(
     return HeldOut(cases, Ragged.slices(rows, positions, positions + 1))
 
 
+def inside(
+    interactions: Interactions,
+    *,
+    timed: bool,
+    uploaded_at: NDArray[np.int64] | None = None,
+    max_cases: int = 3_000,
+    seed: int = 0,
+) -> tuple[Interactions, HeldOut]:
+    """A part to learn from and cases to choose settings on, both inside a training log, asked the way its test will ask.
+
+    Where there are real times, the last tenth of the interactions; where there is an order, each viewer's last one; else a
+    random fifth of each viewer's.
+    """
+    if timed:
+        uploads = np.zeros(interactions.num_videos, dtype=np.int64) if uploaded_at is None else uploaded_at
+        split_at = int(np.quantile(interactions.at, 0.9))
+        return interactions.before(split_at), time_split(interactions, split_at, uploads, max_cases=max_cases, seed=seed)
+    if interactions.ordered:
+        return last_out(interactions, max_cases=max_cases, seed=seed)
+    return share_out(interactions, max_cases=max_cases, seed=seed)
+
+
 def last_out(interactions: Interactions, *, max_cases: int = 20_000, seed: int = 0) -> tuple[Interactions, HeldOut]:
     """Each viewer's last interaction as a case, and the interactions without it: for choosing settings inside a training file.
 
@@ -98,19 +126,25 @@ def last_out(interactions: Interactions, *, max_cases: int = 20_000, seed: int =
     if not interactions.ordered:
         back = rng.stream(seed, "last out").integers(0, np.maximum(counts, 1))
     out = (interactions.offsets[1:] - 1 - back)[has_two]
-    keep = np.ones(len(interactions), dtype=bool)
-    keep[out] = False
-    train = group(
-        interactions.viewer_ids[interactions.viewer_rows[keep]],
-        interactions.video_rows[keep],
-        interactions.at[keep],
-        interactions.num_videos,
-        ordered=interactions.ordered,
-    )
     fresh = np.isin(out, np.flatnonzero(_first_times(interactions)))
-    chosen = _sample(out[fresh], max_cases, seed)
-    viewer_ids = interactions.viewer_ids[interactions.viewer_rows[chosen]]
-    return train, held_out(train, viewer_ids, interactions.video_rows[chosen])
+    return _without(interactions, out, _sample(out[fresh], max_cases, seed))
+
+
+def share_out(
+    interactions: Interactions, share: float = 0.2, *, max_cases: int = 20_000, seed: int = 0
+) -> tuple[Interactions, HeldOut]:
+    """A random share of each viewer's interactions as the targets of one case, and the interactions without them.
+
+    Rounded, at least one; viewers with a single interaction keep it.
+    """
+    counts = np.diff(interactions.offsets)
+    wanted = np.where(counts > 1, np.maximum(np.rint(share * counts), 1), 0)
+    viewers = interactions.viewer_rows
+    shuffled = np.lexsort((rng.stream(seed, "share out").random(len(viewers)), viewers))
+    rank = np.arange(len(viewers)) - interactions.offsets[viewers]
+    out = shuffled[rank < wanted[viewers]]
+    asked = _sample(np.flatnonzero(wanted), max_cases, seed)
+    return _without(interactions, out, out[np.isin(viewers[out], asked)])
 
 
 def held_out(train: Interactions, viewer_ids: NDArray[np.int64], video_rows: NDArray[np.int32]) -> HeldOut:
@@ -134,6 +168,21 @@ def held_out(train: Interactions, viewer_ids: NDArray[np.int64], video_rows: NDA
         uploaded_at=np.zeros(train.num_videos, dtype=np.int64),
     )
     return HeldOut(cases, Ragged(offsets, video_rows[order].astype(np.int32)))
+
+
+def _without(interactions: Interactions, out: NDArray[np.int64], asked: NDArray[np.int64]) -> tuple[Interactions, HeldOut]:
+    """The interactions without those at positions `out`, and those at `asked` as cases against the rest."""
+    keep = np.ones(len(interactions), dtype=bool)
+    keep[out] = False
+    viewer_ids = interactions.viewer_ids[interactions.viewer_rows]
+    train = group(
+        viewer_ids[keep],
+        interactions.video_rows[keep],
+        interactions.at[keep],
+        interactions.num_videos,
+        ordered=interactions.ordered,
+    )
+    return train, held_out(train, viewer_ids[asked], interactions.video_rows[asked])
 
 
 def _first_times(interactions: Interactions) -> NDArray[np.bool_]:

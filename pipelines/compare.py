@@ -22,11 +22,12 @@ from data import interactions as logs
 from data import versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
-from data.splits import TimeSplit
+from data.splits import Pairs, TimeSplit, find_leaks
 from features import offline
-from pipelines.cases import Cases, HeldOut, time_split
+from pipelines import representative, slices
+from pipelines.cases import Cases, time_split
 from pipelines.evaluate import DEPTH, FittedModels, Model, Towers, TwoStage, evaluate, fit_baselines
-from pipelines.leaderboard import Leaderboard
+from pipelines.leaderboard import About, Leaderboard
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.reader import OfflineReader
@@ -57,16 +58,22 @@ def compare(
     clicks = logs.clicks(dataset.events, catalogue.video_ids)
     limits = config.evaluation
     held_out = time_split(clicks, split.test_from, catalogue.uploaded_at, max_cases=limits.max_cases, seed=config.seed)
+    train = clicks.before(split.test_from)
     fitted = fit_baselines(
-        clicks.before(split.test_from),
+        train,
         uploaded_at=catalogue.uploaded_at,
         max_validation=limits.max_validation,
         max_ease_videos=limits.ease_videos,
         seed=config.seed,
     )
     advance(0.6, "two towers and two stages")
-    fitted |= FittedModels(_release_models(dataset, path, catalogue, viewers, held_out), fitting_s or {})
-    return evaluate(fitted, held_out, PROTOCOL, seed=config.seed)
+    fitted |= FittedModels(release_models(dataset, path, catalogue, viewers, held_out.cases), fitting_s or {})
+    about = About(
+        leaks=find_leaks(Pairs.of(train), held_out.pairs(), catalogue.uploaded_at),
+        labels=slices.label(held_out, catalogue, viewers),
+        shifts=representative.before_and_after(clicks, split.test_from, catalogue.category),
+    )
+    return evaluate(fitted, held_out, PROTOCOL, about=about, seed=config.seed)
 
 
 def again(space: Space, stages: Stages) -> Leaderboard:
@@ -89,15 +96,9 @@ def again(space: Space, stages: Stages) -> Leaderboard:
         return compare(dataset, found.path, catalogue, viewers, split, config, stage.advance)
 
 
-def _release_models(
-    dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, held_out: HeldOut
-) -> dict[str, Model]:
-    cases = held_out.cases
-    rows = np.zeros(len(cases), dtype=np.int32)  # the features of no particular video are asked for
-    features = offline.build(
-        dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows, with_seen=True
-    )
-    loaded = open_files(path)
+def release_models(dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, cases: Cases) -> dict[str, Model]:
+    """The towers alone and both stages, from the files in `path`, over features of these cases' moments."""
+    loaded, features = open_files(path), features_of(dataset, catalogue, viewers, cases)
     reader = OfflineReader(features, cases.viewer_ids, cases.at)
 
     def encode(_: Cases, chosen: slice) -> NDArray[np.float32]:
@@ -105,11 +106,20 @@ def _release_models(
 
     return {
         "two_tower": Towers(loaded.video_VD, encode),
-        "two_stage": TwoStage(_two_stage(loaded, reader, dataset)),
+        "two_stage": TwoStage(two_stage(loaded, reader, dataset)),
     }
 
 
-def _two_stage(loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset) -> Callable[[Cases, slice], NDArray[np.int32]]:
+def features_of(dataset: Dataset, catalogue: Catalogue, viewers: ViewerTable, cases: Cases) -> offline.OfflineFeatures:
+    """The features of every case's viewer, and of any video, at the case's moment."""
+    rows = np.zeros(len(cases), dtype=np.int32)  # the features of no particular video are asked for
+    return offline.build(
+        dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows, with_seen=True
+    )
+
+
+def two_stage(loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset) -> Callable[[Cases, slice], NDArray[np.int32]]:
+    """The recommender that serves, asked for every case: its page in order, then whatever else it retrieved."""
     # Nothing is left to chance, and trends are read once per hour of the log.
     explored = replace(loaded.config.exploration, epsilon=0.0)
     config = replace(loaded.config, exploration=explored, refresh_s=HOUR_MS / SECOND_MS)

@@ -5,7 +5,7 @@ viewer has watched and what was not uploaded yet; nothing is sampled and no targ
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from core import metrics
 from core.errors import BadInput
+from core.space import Settings
 from data.interactions import Interactions
-from pipelines.cases import Cases, HeldOut, last_out, time_split
-from pipelines.leaderboard import GIVEN_RETRIEVED, MAIN, Entry, Leaderboard
-from retrieval.baselines import Baseline, Scorer, fit_next, grids, top_k
+from pipelines import cases as splits
+from pipelines.cases import Cases, HeldOut
+from pipelines.leaderboard import GIVEN_RETRIEVED, MAIN, About, Entry, Leaderboard
+from pipelines.search import Search
+from retrieval.baselines import Baseline, Scorer, fit_next, top_k
+from retrieval.tunable import Tunable, tunables
 
 DEPTH = 500
 _BLOCK = 1 << 24
@@ -30,7 +34,7 @@ class Model(Protocol):
     """Anything that ranks."""
 
     def rank(self, cases: Cases, rows: slice) -> NDArray[np.int32]:
-        """[n, K] catalogue rows for the cases in `rows`, best first, −1 padding, no row twice, nothing seen."""
+        """[n, K] catalogue rows for the cases in `rows`, best first, −1 padding; nothing twice, seen or not yet uploaded."""
         ...
 
 
@@ -111,6 +115,8 @@ def _checked(ranked: NDArray[np.int32], cases: Cases, rows: slice) -> NDArray[np
     ordered = np.sort(ranked, axis=1)
     if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
         raise BadInput("a model ranked a video twice for one viewer")
+    if ((cases.uploaded_at[ranked] > cases.at[rows, None]) & (ranked >= 0)).any():
+        raise BadInput("a model ranked a video before its upload")
     return ranked
 
 
@@ -123,6 +129,8 @@ class FittedModels:
     """Per model: tuning and fitting."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     omitted: Mapping[str, str] = field(default_factory=dict)
+    trials: Mapping[str, int] = field(default_factory=dict)
+    """Per model: settings tried before these were chosen."""
 
     def __or__(self, other: "FittedModels") -> "FittedModels":
         return FittedModels(
@@ -130,29 +138,39 @@ class FittedModels:
             {**self.seconds, **other.seconds},
             {**self.settings, **other.settings},
             {**self.omitted, **other.omitted},
+            {**self.trials, **other.trials},
         )
 
 
-def evaluate(fitted: FittedModels, held_out: HeldOut, protocol: str, *, seed: int = 0) -> Leaderboard:
-    """Rank every case with every model."""
+def evaluate(
+    fitted: FittedModels, held_out: HeldOut, protocol: str, *, about: About | None = None, seed: int = 0
+) -> Leaderboard:
+    """Rank every case with every model; `about` is what is known of the cases themselves."""
     entries = []
     for name, model in fitted.models.items():
         began = time.perf_counter()
         values = measure(model, held_out)
         entries.append(Entry(name, values, time.perf_counter() - began + fitted.seconds.get(name, 0.0)))
-    return Leaderboard(protocol, held_out, tuple(entries), fitted.omitted, fitted.settings, seed)
+    return Leaderboard(
+        protocol, held_out, tuple(entries), fitted.omitted, fitted.settings, fitted.trials, about or About(), seed
+    )
 
 
-def choose(grid: Sequence[Baseline], train: Interactions, validation: HeldOut) -> Baseline:
-    """The setting with the best NDCG@10 on validation cases; the first of equals."""
-    if len(grid) == 1:
-        return grid[0]
+@dataclass
+class BaselineObjective:
+    """NDCG@10 of a baseline on validation cases: a `pipelines.search.Objective`."""
+
+    tunable: Tunable
+    train: Interactions
+    validation: HeldOut
     fitted: tuple[Baseline, Scorer] | None = None
-    results = []
-    for model in grid:
-        fitted = (model, fit_next(model, train, fitted))
-        results.append(float(measure(Scored(fitted[1]), validation)[MAIN].mean()))
-    return grid[int(np.argmax(results))]
+    """The last trial, from which the next may take what it shares."""
+
+    def __call__(self, settings: Settings, epochs: int | None) -> float:
+        """See Objective."""
+        model = self.tunable.trial(settings)
+        self.fitted = (model, fit_next(model, self.train, self.fitted))
+        return float(measure(Scored(self.fitted[1]), self.validation)[MAIN].mean())
 
 
 def fit_baselines(
@@ -164,23 +182,17 @@ def fit_baselines(
     max_ease_videos: int = 8_000,
     seed: int = 0,
 ) -> FittedModels:
-    """Tune every baseline inside the training interactions, then fit it on all of them.
-
-    `timed` logs validate on the last tenth of the clicks by time, others on each viewer's last interaction.
-    """
-    if timed:
-        uploads = np.zeros(interactions.num_videos, dtype=np.int64) if uploaded_at is None else uploaded_at
-        split_at = int(np.quantile(interactions.at, 0.9))
-        train = interactions.before(split_at)
-        validation = time_split(interactions, split_at, uploads, max_cases=max_validation, seed=seed)
-    else:
-        train, validation = last_out(interactions, max_cases=max_validation, seed=seed)
+    """Tune every baseline inside the training interactions (`cases.inside`), then fit it on all of them."""
+    train, validation = splits.inside(interactions, timed=timed, uploaded_at=uploaded_at, max_cases=max_validation, seed=seed)
     result = FittedModels(omitted=_omitted(timed, interactions.ordered))
-    for name, grid in grids(timed=timed, ordered=interactions.ordered, max_ease_videos=max_ease_videos).items():
-        began = time.perf_counter()
-        chosen = choose(grid, train, validation) if len(validation) and len(train) else grid[len(grid) // 2]
+    for name, tunable in tunables(timed=timed, ordered=interactions.ordered, max_ease_videos=max_ease_videos).items():
+        began, chosen, tried = time.perf_counter(), tunable.default, 1
+        if tunable.space and len(validation) and len(train):
+            found = Search(tunable.space).run(BaselineObjective(tunable, train, validation))
+            chosen, tried = tunable.chosen(found.best.settings), len(found.trials)
         model = Scored(chosen.fit(interactions))
-        result |= FittedModels({name: model}, {name: time.perf_counter() - began}, {name: asdict(chosen)})  # type: ignore[call-overload]
+        seconds = time.perf_counter() - began
+        result |= FittedModels({name: model}, {name: seconds}, {name: asdict(chosen)}, trials={name: tried})  # type: ignore[call-overload]
     return result
 
 

@@ -17,9 +17,10 @@ from core import ids
 from core.errors import BadInput, SchemaMismatch
 from data.catalogue import lookup
 from data.interactions import Interactions, group
-from pipelines import cases
+from data.splits import Pairs, find_leaks
+from pipelines import cases, representative, slices
 from pipelines.evaluate import FittedModels, evaluate, fit_baselines
-from pipelines.leaderboard import Leaderboard
+from pipelines.leaderboard import About, Leaderboard
 from pipelines.progress import Stages
 
 PROTOCOL = "held-out file: all held-out videos of a viewer are targets, full catalogue, seen videos filtered"
@@ -84,16 +85,25 @@ def evaluate_files(
     if more is not None:
         fitted |= more(log)
     with stages("held-out file") as stage:
-        result = evaluate(fitted, read_held_out(held_out, log), PROTOCOL, seed=seed)
+        asked = read_pairs(held_out, log)
+        test = cases.held_out(log.interactions, asked.viewer_ids, asked.video_rows)
+        about = About(
+            leaks=find_leaks(Pairs.of(log.interactions, timed=log.timed), asked),
+            labels=slices.label(test),
+            shifts=representative.files(log.interactions, asked.viewer_ids, asked.video_rows),
+        )
+        result = evaluate(fitted, test, PROTOCOL, about=about, seed=seed)
         stage.note = f"{len(result.held_out):,} viewers"
     return result
 
 
-def read_held_out(path: Path, log: FileLog) -> cases.HeldOut:
-    """The held-out file as cases against the training log."""
+def read_pairs(path: Path, log: FileLog) -> Pairs:
+    """The held-out file against the catalogue of the training log; its times where both files have real ones."""
     frame = read_frame(path)
     rows = lookup(log.video_ids, frame_ids(frame, "video_id"))
-    return cases.held_out(log.interactions, frame_ids(frame, "viewer_id"), rows)
+    name = next((column for column in _TIMES if column in frame.columns), None)
+    at = _instants(frame, name) if log.timed and name is not None else None
+    return Pairs(frame_ids(frame, "viewer_id"), rows, at)
 
 
 def read_frame(path: Path) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """The training run, from a log of viewers to a live release. Read `run` top to bottom: one line per stage.
 
     log → validation → snapshot → split in time → features → towers → ranker → towers to the end → index → release files
-        → leaderboard → publish
+        → leaderboard → publish → track
 
 Retrieval and ranking each have their file (`fit.py`); what goes into a release is in `bundle.py`; the comparison with baselines
 in `leaderboard.py`. Evaluation runs the serving code over the very files that are published afterwards.
@@ -18,7 +18,7 @@ from core.clock import stamp
 from data import validation, versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.splits import global_time_split
-from pipelines import bundle, fit, ingest, provenance, spaces
+from pipelines import bundle, fit, ingest, provenance, spaces, tracking
 from pipelines.compare import compare
 from pipelines.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
@@ -74,21 +74,30 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
             "two_stage": stages.total("towers", "ranker", "towers to the end"),
         }
         leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, stage.advance, took)
-        stage.note = f"{len(leaderboard.held_out):,} test clicks"
+        stage.note = "; ".join([f"{len(leaderboard.held_out):,} test clicks", *(leak.text for leak in leaderboard.about.leaks)])
     with stages("publish") as stage:
-        published = release.publish(
-            space.releases,
-            staged.copy_to,
-            snapshot=snapshot.snapshot_id,
-            feature_schema=staged.feature_schema,
-            config_fingerprint=configs.fingerprint(config),
-            git_commit=provenance.git_commit(),
-            created_at=provenance.now(),
-            metrics=leaderboard.to_json(),
-            hardware=provenance.hardware(),
-        )
-        release.point(space.releases, "live", published.release_id)
+        release_id = _publish(staged, space, snapshot.snapshot_id, config, leaderboard)
         spaces.make_current(var_dir, space)
-        shutil.rmtree(space.work, ignore_errors=True)
-        stage.note = published.release_id
-    return RunResult(published.release_id, space, leaderboard, stages.to_json())
+        stage.note = release_id
+    with stages("track") as stage:
+        names = {"data": space.name, "snapshot": snapshot.snapshot_id, "release": release_id}
+        stage.note = tracking.record(var_dir, "train", config, tracking.measured(leaderboard), stages, **names)
+    return RunResult(release_id, space, leaderboard, stages.to_json())
+
+
+def _publish(staged: bundle.Staged, space: spaces.Space, snapshot_id: str, config: RunConfig, leaderboard: Leaderboard) -> str:
+    """Make the staged files a release, and that release live."""
+    published = release.publish(
+        space.releases,
+        staged.copy_to,
+        snapshot=snapshot_id,
+        feature_schema=staged.feature_schema,
+        config_fingerprint=configs.fingerprint(config),
+        git_commit=provenance.git_commit(),
+        created_at=provenance.now(),
+        metrics=leaderboard.to_json(),
+        hardware=provenance.hardware(),
+    )
+    release.point(space.releases, "live", published.release_id)
+    shutil.rmtree(space.work, ignore_errors=True)
+    return published.release_id

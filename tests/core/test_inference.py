@@ -83,3 +83,47 @@ def test_corrections_for_many_comparisons() -> None:
     assert inference.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert inference.benjamini_hochberg([0.04, 0.01]) == pytest.approx([0.04, 0.02])
     assert inference.holm([0.9, 0.8]).max() == 1.0
+
+
+def test_p_values_belong_to_their_intervals() -> None:
+    """The 95 % interval ends at zero exactly where p is .05."""
+    values = rng.stream(4, "test").normal(0.3, 1.0, 25)
+    low = inference.t_interval(values).low
+    assert inference.t_interval(values - low).p == pytest.approx(0.05)
+    assert inference.cluster_interval(values - low, np.arange(25)).p == pytest.approx(0.05)
+    assert inference.t_interval([0.0, 0.0]).p == 1.0
+    assert inference.t_interval([0.2, 0.2]).p == 0.0
+
+
+def test_two_ways_add_their_variances() -> None:
+    seeds, cases = np.array([0.0, 0.3, -0.3]), rng.stream(5, "test").normal(1.0, 1.0, 200)
+    both = inference.two_way_interval(seeds[:, None] + cases, np.arange(200))
+    assert both.mean == pytest.approx(cases.mean())
+    only_cases = inference.two_way_interval(np.tile(cases, (3, 1)), np.arange(200))
+    alone = inference.cluster_interval(cases, np.arange(200))
+    assert (only_cases.low, only_cases.high) == pytest.approx((alone.low, alone.high))
+    only_seeds = inference.two_way_interval(np.tile(seeds[:, None], (1, 200)), np.arange(200))
+    expected = inference.t_interval(seeds)
+    assert (only_seeds.low, only_seeds.high) == pytest.approx((expected.low, expected.high))
+    assert both.high - both.low > max(alone.high - alone.low, 0)
+    with pytest.raises(ValueError, match="at least two"):
+        inference.two_way_interval(cases[None], np.arange(200))
+
+
+def test_two_way_intervals_cover_at_least_as_often_as_they_say() -> None:
+    """Other seeds and other viewers: mean 0, 5 seeds (sd .1), 100 viewers (sd 1), residual (sd .5)."""
+    random, covered = rng.stream(6, "test"), 0
+    for _ in range(400):
+        x = random.normal(0, 0.1, (5, 1)) + random.normal(0, 1.0, 100) + random.normal(0, 0.5, (5, 100))
+        found = inference.two_way_interval(x, np.arange(100))
+        covered += found.low <= 0 <= found.high
+    assert 0.93 <= covered / 400 <= 0.995
+
+
+def test_slope_of_a_line() -> None:
+    assert inference.slope_interval([0, 1, 2, 3], [1, 3, 5, 7]).mean == pytest.approx(2.0)
+    found = inference.slope_interval([1, 2, 3, 4, 5], [2, 1, 4, 3, 5])
+    assert found.mean == pytest.approx(0.8)
+    assert found.high - found.mean == pytest.approx(3.182446305284263 * np.sqrt(3.6 / 3 / 10))
+    assert found.p == pytest.approx(0.104088, abs=1e-6)
+    assert np.isnan(inference.slope_interval([0, 1], [1, 3]).low)

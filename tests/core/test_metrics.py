@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
 
-from core import metrics
+from core import metrics, rng
 
 
 def hits(*rows: list[int]) -> np.ndarray:
@@ -88,20 +87,29 @@ def test_ranking_metrics_stay_in_range_and_a_perfect_list_scores_one(row: list[b
 def test_sampling_99_negatives_would_flatter_bad_ranks(
     rank: int, hr: int, sampled_hr: float, ndcg: float, sampled_ndcg: float
 ) -> None:
-    """Krichene & Rendle: the sampled rank is 1 + Binomial(m, (rank − 1) / (n − 1))."""
     assert metrics.hit_rate(at_rank(rank), 10)[0] == hr
     assert metrics.ndcg(at_rank(rank), [1], 10)[0] == pytest.approx(ndcg, abs=5e-6)
-    above = binom.pmf(np.arange(10), 99, (rank - 1) / 9_999)
-    assert above.sum() == pytest.approx(sampled_hr, abs=5e-6)
-    assert above @ (1 / np.log2(np.arange(2, 12))) == pytest.approx(sampled_ndcg, abs=5e-6)
+    assert metrics.sampled_hit_rate([rank], 10_000, 99, 10)[0] == pytest.approx(sampled_hr, abs=5e-6)
+    assert metrics.sampled_ndcg([rank], 10_000, 99, 10)[0] == pytest.approx(sampled_ndcg, abs=5e-6)
+
+
+def test_expected_sampled_metrics_are_the_mean_of_sampling() -> None:
+    """Draw the negatives and look."""
+    rank, num, negatives = 60, 500, 20
+    drawn = rng.stream(0, "negatives").integers(1, num, size=(40_000, negatives))  # the others, numbered by rank
+    sampled = 1 + (drawn < rank).sum(axis=1)
+    assert metrics.sampled_hit_rate([rank], num, negatives, 3)[0] == pytest.approx((sampled <= 3).mean(), abs=0.01)
+    gain = np.where(sampled <= 3, 1 / np.log2(sampled + 1), 0.0)
+    assert metrics.sampled_ndcg([rank], num, negatives, 3)[0] == pytest.approx(gain.mean(), abs=0.01)
+
+
+def test_sampling_leaves_no_doubt_about_the_best_and_the_worst_rank() -> None:
+    assert metrics.sampled_hit_rate([1, 100], [100, 100], 99, 10).tolist() == [1.0, 0.0]
 
 
 def test_sampling_would_reverse_the_order_of_models() -> None:
     ranks = {"a": [100] * 5, "b": [40, 40, 8437, 9266, 4482], "c": [212, 2, 743, 5342, 1548]}
     true = {m: np.mean([metrics.ndcg(at_rank(r), [1], 10)[0] for r in rows]) for m, rows in ranks.items()}
-    discount = 1 / np.log2(np.arange(2, 12))
-    sampled = {
-        m: np.mean([binom.pmf(np.arange(10), 99, (r - 1) / 9_999) @ discount for r in rows]) for m, rows in ranks.items()
-    }
+    sampled = {m: metrics.sampled_ndcg(rows, 10_000, 99, 10).mean() for m, rows in ranks.items()}
     assert [round(true[m], 4) for m in "abc"] == [0.0, 0.0, 0.1262]
     assert [round(sampled[m], 4) for m in "abc"] == pytest.approx([0.7290, 0.3494, 0.3681], abs=2e-4)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core import columns as c
 from core.errors import BadInput
-from data.splits import TimeSplit, check_no_leak, global_time_split
+from data.splits import Pairs, TimeSplit, find_leaks, global_time_split, require_no_leaks
 
 
 def clicks(times):
@@ -46,9 +46,53 @@ def test_impossible_splits_say_why():
         global_time_split(clicks(list(range(10))), 0.5, 0.5)
 
 
-def test_leaks_are_named():
-    events = clicks([1, 2, 3])
-    check_no_leak(events, 4)
-    check_no_leak(events.clear(), 0)
-    with pytest.raises(BadInput, match=r"1 training events were received at or after .* \(3\), e.g. click 2 at 3"):
-        check_no_leak(events, 3)
+def pairs(*rows, timed=True):
+    """From (viewer, video, at)."""
+    viewers, videos, at = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    return Pairs(viewers, videos.astype(np.int32), at if timed else None)
+
+
+def counted(leaks):
+    return {leak.kind: (leak.count, leak.of) for leak in leaks}
+
+
+def test_a_clean_split_has_no_leaks():
+    train, test = pairs((1, 0, 1), (2, 1, 2)), pairs((1, 1, 3), (3, 0, 4))
+    assert find_leaks(train, test, np.array([0, 2])) == ()
+    require_no_leaks(find_leaks(train, test))
+
+
+def test_training_rows_at_and_after_the_first_test_row():
+    train, test = pairs((1, 0, 1), (2, 1, 3), (2, 2, 4), (2, 3, 9)), pairs((1, 1, 3), (3, 0, 4))
+    found = find_leaks(train, test)
+    assert counted(found) == {"late": (2, 4), "tie": (1, 4)}
+    with pytest.raises(BadInput, match=r"2 of 4 training rows come after the first test row .*; 1 of 4 training rows share"):
+        require_no_leaks(found)
+
+
+def test_test_rows_that_training_has():
+    train, test = pairs((1, 0, 1), (1, -1, 1), (9, 5, 1)), pairs((1, 0, 3), (2, 0, 3), (1, -1, 3), (1, 5, 3))
+    assert counted(find_leaks(train, test)) == {"repeated": (1, 4)}
+
+
+def test_rows_before_the_upload():
+    train, test, uploaded_at = pairs((1, 0, 1), (1, 1, 1)), pairs((2, 1, 5), (2, -1, 5), (2, 2, 5)), np.array([2, 0, 6])
+    assert [(leak.kind, leak.count, leak.of) for leak in find_leaks(train, test, uploaded_at)] == [
+        ("before_upload", 1, 2),
+        ("before_upload", 1, 3),
+    ]
+
+
+def test_what_needs_times_is_passed_over_without_them():
+    train, test = pairs((1, 0, 9), (1, 1, 9), timed=False), pairs((1, 0, 3), timed=False)
+    assert counted(find_leaks(train, test, np.array([99, 99]))) == {"repeated": (1, 1)}
+    assert find_leaks(pairs(), pairs()) == ()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 20)), min_size=2, max_size=60), st.integers(0, 20)
+)
+def test_cutting_in_time_never_leaks_from_the_future(rows, cut):
+    found = find_leaks(pairs(*[r for r in rows if r[2] < cut]), pairs(*[r for r in rows if r[2] >= cut]))
+    assert {leak.kind for leak in found} <= {"repeated"}

@@ -6,7 +6,7 @@ import pytest
 from core import rng
 from core.ragged import Ragged
 from data.interactions import Interactions, group
-from pipelines.cases import Cases, HeldOut, held_out, last_out, time_split
+from pipelines.cases import Cases, HeldOut, held_out, inside, last_out, share_out, time_split
 
 NEVER = np.zeros(6, dtype=np.int64)
 
@@ -103,6 +103,37 @@ def test_last_out_of_a_log_without_order_is_random_but_reproducible() -> None:
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert np.bincount(first, minlength=4).min() > 25
+
+
+def test_a_share_of_every_viewer_is_held_out() -> None:
+    log = interactions([(v, r, 0) for v, n in ((1, 10), (2, 5), (3, 2), (4, 1)) for r in range(n)], 10, ordered=False)
+    train, held = share_out(log, 0.2, seed=1)
+    assert held.cases.viewer_ids.tolist() == [1, 2, 3]
+    assert held.targets.counts.tolist() == [2, 1, 1]
+    for i, viewer in enumerate((1, 2, 3)):
+        assert sorted([*held.targets[i], *train.history(viewer)]) == log.history(viewer).tolist()
+        assert held.cases.histories[i].tolist() == train.history(viewer).tolist()
+    assert train.history(4).tolist() == [0]
+
+
+def test_held_out_shares_are_random_reproducible_and_sampled_by_viewer() -> None:
+    log = interactions([(v, r, 0) for v in range(100) for r in range(10)], 10, ordered=False)
+    first, again, other = (share_out(log, seed=seed)[1].targets.values for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.bincount(first, minlength=10).min() > 8
+    train, some = share_out(log, max_cases=7)
+    assert (len(some), len(train)) == (7, 800)
+    assert (some.targets.counts == 2).all()
+
+
+def test_settings_are_judged_the_way_the_log_will_be_tested() -> None:
+    log = interactions([(v, r, 10 * r + v) for v in range(10) for r in range(6)])
+    assert (inside(log, timed=True)[1].cases.at >= int(np.quantile(log.at, 0.9))).all()
+    assert inside(log, timed=False)[1].targets.values.tolist() == [5] * 10
+    bare = dataclasses.replace(log, ordered=False)
+    assert inside(bare, timed=False)[1].targets.counts.tolist() == [1] * 10
+    assert len(set(inside(bare, timed=False)[1].targets.values.tolist())) > 1
 
 
 def test_held_out_file_has_one_case_per_viewer() -> None:

@@ -15,7 +15,8 @@ from pipelines import evaluate as evaluation
 from pipelines.cases import Cases, HeldOut, last_out, time_split
 from pipelines.evaluate import FittedModels, Scored, Towers, TwoStage, evaluate, fit_baselines, measure
 from pipelines.leaderboard import GIVEN_RETRIEVED, METRICS, Leaderboard
-from retrieval.baselines import Markov, Popularity
+from retrieval.baselines import Popularity
+from retrieval.neighbours import Markov
 
 V = 40
 
@@ -94,6 +95,14 @@ def test_a_model_that_breaks_its_contract_is_refused(rows: list[int], message: s
         measure(Fixed(np.array(rows, dtype=np.int32)), held([[0]]))
 
 
+def test_a_video_from_the_future_is_refused() -> None:
+    test = held([[0]])
+    test.cases.uploaded_at[7] = 2  # asked at instant 1
+    measure(Fixed(np.array([6, 8], dtype=np.int32)), test)
+    with pytest.raises(BadInput, match="before its upload"):
+        measure(Fixed(np.array([6, 7], dtype=np.int32)), test)
+
+
 def test_nothing_to_evaluate_says_so() -> None:
     with pytest.raises(BadInput, match="nothing to evaluate"):
         measure(Fixed(np.arange(3, dtype=np.int32)), held([]))
@@ -125,18 +134,21 @@ def test_baselines_are_tuned_and_find_the_ring() -> None:
     t0 = int(np.quantile(log.at, 0.8))
     fitted = fit_baselines(log.before(t0), max_validation=200)
     board = evaluate(fitted, time_split(log, t0, np.zeros(V, dtype=np.int64)), "ring")
-    assert [entry.model for entry in board.entries] == ["popularity", "recent_popularity", "markov", "ease"]
+    assert [entry.model for entry in board.entries] == ["popularity", "recent_popularity", "markov", "ease", "ials", "item_knn"]
     assert board.entry("markov").mean("ndcg@10", board.held_out.cases.warm) > 0.95
     assert board.entry("popularity").mean("hr@10") < 0.6
     assert board.best_baseline is board.entry("markov")
     assert set(fitted.settings["markov"]) == {"window", "gap_decay", "smoothing", "decay"}
+    trials = {row["model"]: row["trials"] for row in board.to_json()["leaderboard"]}
+    assert trials.pop("popularity") == 1
+    assert set(trials.values()) == {12}
 
 
 def test_a_log_without_times_or_order_says_what_is_left_out() -> None:
     train, test = last_out(ring(60))
     bare = group(train.viewer_ids[train.viewer_rows], train.video_rows, np.zeros_like(train.at), V, ordered=False)
     board = evaluate(fit_baselines(bare, timed=False), test, "bare")
-    assert [entry.model for entry in board.entries] == ["popularity", "ease"]
+    assert [entry.model for entry in board.entries] == ["popularity", "ease", "ials", "item_knn"]
     assert set(board.omitted) == {"recent_popularity", "markov"}
 
 
@@ -163,6 +175,8 @@ def test_leaderboard_as_json() -> None:
     assert rows["two_stage"]["ndcg@10"] == rows["two_stage"][GIVEN_RETRIEVED] == 1.0
     assert rows["two_stage"]["seconds"] >= 100.0
     assert rows["two_tower"]["warm"]["cases"] == rows["two_tower"]["cold"]["cases"] == 30
+    assert (found["leaks"], found["representativeness"]["verdict"]) == ([], "not known")
+    assert (found["slices"]["model"], found["slices"]["baseline"]) == ("two_stage", "popularity")
     low, high = rows["two_tower"]["interval"]["ndcg@10"]
     assert low < rows["two_tower"]["ndcg@10"] < high
 

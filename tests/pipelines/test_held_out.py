@@ -9,7 +9,8 @@ from core.errors import BadInput, SchemaMismatch
 from pipelines import held_out
 from pipelines.cases import last_out
 from pipelines.evaluate import FittedModels, Scored, measure
-from retrieval.baselines import Markov, Popularity
+from retrieval.baselines import Popularity
+from retrieval.neighbours import Markov
 
 
 def write(path: Path, **columns: list) -> Path:
@@ -35,10 +36,25 @@ def test_the_held_out_file_is_opened_last(train: Path, tmp_path: Path) -> None:
 
     board = held_out.evaluate_files(train, path, more=more)
     found = board.to_json()
-    assert [row["model"] for row in found["leaderboard"]] == ["popularity", "markov", "ease", "two_tower"]
+    assert [row["model"] for row in found["leaderboard"]] == ["popularity", "markov", "ease", "ials", "item_knn", "two_tower"]
     assert set(found["omitted"]) == {"recent_popularity"}
     assert (found["num_viewers"], found["num_videos"], found["num_cases"]) == (2, 12, 2)
     assert found["leaderboard"][1]["hr@10"] == 1.0
+
+
+def test_leaks_between_two_files_are_reported(tmp_path: Path) -> None:
+    """Viewer v's test click comes while others are still training, and viewer 0 has watched its video before."""
+    viewers, videos = [v for v in range(30) for _ in range(4)], [(v + i) % 12 + 1 for v in range(30) for i in range(4)]
+    path = write(tmp_path / "train.csv", viewer_id=viewers, video_id=videos, timestamp=list(range(10**9, 10**9 + 120)))
+    asked = write(tmp_path / "test.csv", viewer_id=[0, 1, 2], video_id=[1, 9, 9], timestamp=[10**9 + 100] * 3)
+    found = held_out.evaluate_files(path, asked).to_json()
+    late, tie, repeated = found["leaks"]
+    assert late.startswith("19 of 120 training rows come after the first test row")
+    assert tie.startswith("1 of 120 training rows share the instant")
+    assert repeated == "1 of 3 test pairs of viewer and video are in training too"
+    assert found["num_cases"] == 2
+    clean = write(tmp_path / "later.csv", viewer_id=[1, 2], video_id=[9, 9], timestamp=[10**9 + 120] * 2)
+    assert held_out.evaluate_files(path, clean).to_json()["leaks"] == []
 
 
 def test_the_catalogue_is_training_ids_and_vector_rows(train: Path, tmp_path: Path) -> None:
