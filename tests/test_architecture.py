@@ -16,7 +16,8 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in [*SOURCES, *TESTS]}
 
 TORCH = {
-    "embeddings/tables.py", "retrieval/towers.py", "retrieval/losses.py", "retrieval/batches.py", "retrieval/train.py",
+    "embeddings/tables.py", "embeddings/jagged.py", "embeddings/torchrec_tables.py", "embeddings/plain_tables.py",
+    "embeddings/sharded.py", "retrieval/towers.py", "retrieval/losses.py", "retrieval/batches.py", "retrieval/train.py",
     "retrieval/export.py", "retrieval/transformer.py", "retrieval/sequences.py", "retrieval/bags.py",
     "ranking/model.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
 }  # fmt: skip

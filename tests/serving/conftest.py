@@ -45,10 +45,11 @@ def _train(log, catalogue, viewers, path):
 
     clicks = log.events
     rows, at = catalogue.rows(clicks["video_id"].to_numpy()), clicks["received_at"].to_numpy()
-    built = offline.build(clicks, catalogue, viewers, viewer_ids=clicks["viewer_id"].to_numpy(), at=at, video_rows=rows)
+    viewer_ids = clicks["viewer_id"].to_numpy()
+    built = offline.build(clicks, catalogue, viewers, viewer_ids=viewer_ids, at=at, video_rows=rows)
     towers = TwoTowerConfig(dim=8, hidden=(16,), batch_size=64, uniform_negatives=16, epochs=2)
     tower_files.write(
-        retrieval.train(towers, built.schema, catalogue, RetrievalExamples(built.viewer_part, rows, at, clicks["viewer_id"].to_numpy())),
+        retrieval.train(towers, built.schema, catalogue, RetrievalExamples(built.viewer_part, rows, at, viewer_ids)),
         catalogue, path, at=END,
     )  # fmt: skip
     others = stream(0, "test negatives").integers(0, len(catalogue), size=(len(rows), 7))
