@@ -19,7 +19,7 @@ from core.errors import BadInput
 from data.catalogue import Catalogue
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from ranking import layout as lay
-from ranking.losses import Outcomes
+from ranking.config import OUTCOMES
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -45,9 +45,21 @@ class Impressions:
     watch_s: Floats
     liked: Floats
     disliked: Floats
+    long_viewed: Floats | None = None
+    """None where the log has no such label."""
+    given_click: bool = True
+    """Watch, like and dislike count only where the video was clicked; False for a feed that plays by itself."""
 
     def __len__(self) -> int:
         return len(self.affinity)
+
+    def labels(self) -> Floats:
+        """[R, len(OUTCOMES)]"""
+        unknown = np.full(len(self), np.nan)
+        told = (self.clicked > 0) if self.given_click else np.ones(len(self), dtype=bool)
+        after_click = [np.where(told, label, np.nan) for label in (self.watch_s, self.liked, self.disliked)]
+        last = unknown if self.long_viewed is None else self.long_viewed
+        return np.stack([self.clicked, *after_click, last], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,11 @@ class Lists:
 
     def __len__(self) -> int:
         return len(self.affinity)
+
+    def labels(self) -> Floats:
+        """[N, len(OUTCOMES)]"""
+        unknown = np.full(len(self), np.nan)
+        return np.stack([unknown, unknown, self.liked, self.disliked, unknown], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -104,10 +121,10 @@ class Rows:
     at: NDArray[np.int64]
     mask_NK: NDArray[np.bool_]
     position_N: NDArray[np.int32]
-    labels_N4: Floats
-    """clicked, watch_s, liked, disliked of column 0."""
+    labels_NO: Floats
+    """Of column 0, columns as in `config.OUTCOMES`; NaN where unknown."""
     listed: bool = False
-    """True for lists, whose column 0 is clicked by construction."""
+    """True for lists, which have relevance."""
     place: torch.device = _CPU
     """Where its tensors go."""
 
@@ -127,9 +144,9 @@ class Rows:
             video_BK=self._tensor(self.batch.video_BK[at]),
         )
 
-    def outcomes(self, rows: Indices) -> Outcomes:
-        """Labels of column 0."""
-        return Outcomes(*self._tensor(self.labels_N4[rows]).unbind(1))
+    def labels(self, rows: Indices) -> dict[str, Tensor]:
+        """Of column 0, [B] by head."""
+        return dict(zip(OUTCOMES, self._tensor(self.labels_NO[rows]).unbind(1), strict=True))
 
     def mask(self, rows: Indices, columns: Indices | None = None) -> Tensor:
         """[B, K]"""
@@ -151,19 +168,16 @@ class Rows:
 
 def impressions(part: Impressions, schema: FeatureSchema, catalogue: Catalogue, columns: lay.Layout) -> Rows:
     """Collect what was shown."""
-    labels = np.stack([part.clicked, part.watch_s, part.liked, part.disliked], axis=1).astype(np.float32)
     rows = _collect(part.features, part.affinity[:, None], part.at, schema, catalogue, columns)
-    return replace(rows, position_N=np.asarray(part.position, dtype=np.int32), labels_N4=labels)
+    return replace(rows, position_N=np.asarray(part.position, dtype=np.int32), labels_NO=part.labels())
 
 
 def lists(part: Lists, schema: FeatureSchema, catalogue: Catalogue, columns: lay.Layout) -> Rows:
-    """Collect what was clicked, with its list."""
-    clicked, unknown = np.ones(len(part)), np.full(len(part), np.nan)
-    labels = np.stack([clicked, unknown, part.liked, part.disliked], axis=1).astype(np.float32)
+    """Collect what was clicked, with its list. Column 0 is clicked by construction, which says nothing of the click rate."""
     if not part.mask[:, 0].all():
         raise BadInput("column 0 of a list is the clicked video and cannot be masked")
     rows = _collect(part.features, part.affinity, part.at, schema, catalogue, columns)
-    return replace(rows, mask_NK=part.mask, labels_N4=labels, listed=True)
+    return replace(rows, mask_NK=part.mask, labels_NO=part.labels(), listed=True)
 
 
 def _collect(
@@ -191,7 +205,7 @@ def _collect(
         at=np.asarray(at, dtype=np.int64),
         mask_NK=np.ones((count, width), dtype=bool),
         position_N=np.full(count, -1, dtype=np.int32),
-        labels_N4=np.full((count, 4), np.nan, dtype=np.float32),
+        labels_NO=np.full((count, len(OUTCOMES)), np.nan, dtype=np.float32),
     )
     _check(rows, columns)
     return rows

@@ -6,7 +6,9 @@ Frozen dataclasses, torch-free, saved inside a release and read back by the serv
 
 from dataclasses import dataclass, field
 
-HEADS = ("click", "watch", "like", "dislike", "relevance")
+OUTCOMES = ("click", "watch", "like", "dislike", "long_view")
+"""Heads that predict what comes of one shown video; each has one column of labels, in this order."""
+HEADS = (*OUTCOMES, "relevance")
 """All heads, in the order of the network's output columns."""
 
 
@@ -52,6 +54,7 @@ class LossWeights:
     watch: float = 0.2
     like: float = 0.2
     dislike: float = 0.2
+    long_view: float = 1.0
     relevance: float = 1.0
 
 
@@ -88,8 +91,12 @@ class RankerConfig:
     """Adam on the position biases: a handful of numbers that must arrive before the trunk explains them away."""
     weight_decay: float = 1e-5
     """Decoupled (AdamW)."""
+    dropout: float = 0.0
+    """Share of the trunk's activations that a training step leaves out; for small logs."""
+    average: float = 0.0
+    """Decay per step of the running mean of weights, which replaces them in the end (Polyak & Juditsky 1992); 0: no mean."""
     holdout: float = 0.1
-    """Last share of the rows in time, kept for early stopping and calibration."""
+    """Last share of the rows in time, kept for early stopping and calibration; with 0 all rows train for all epochs."""
     position_dropout: float = 0.1
     """Share of training impressions whose position is hidden from the position-bias tower."""
     max_position: int = 50

@@ -1,6 +1,6 @@
 """What the held-out rows say: calibration of every head, and how good each one is.
 
-`like` and `dislike` are calibrated given a click, `click` at a typical position (`ranking.calibrate`), `watch` by one factor.
+`click` is calibrated at a typical position (`ranking.calibrate`), `watch` by one factor.
 Works on plain arrays of raw logits and labels; knows nothing of models or training.
 
 Shape legend: N held-out rows, K candidates each (1 for impressions), H heads.
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from core import metrics
 from ranking import calibrate
 from ranking.calibrate import Curve
-
-_LABEL = {"click": 0, "watch": 1, "like": 2, "dislike": 3}
+from ranking.config import OUTCOMES
 
 
 @dataclass(frozen=True)
@@ -25,21 +24,14 @@ class Observed:
     """Predictions for held-out rows of one part beside what happened."""
 
     logits_NKH: NDArray
-    labels_N4: NDArray
-    """clicked, watch_s, liked, disliked of column 0, NaN where unknown."""
+    labels_NO: NDArray
+    """Of column 0, columns as in `config.OUTCOMES`, NaN where unknown."""
     offsets_N: NDArray
     """Log-odds of a click from the slot it was shown in."""
     mask_NK: NDArray[np.bool_]
     affinity_NK: NDArray
     listed: bool
-    """True for lists, which say nothing of the click rate."""
-
-    def labels(self, head: str) -> NDArray:
-        """[N] given a click, but for `click` itself."""
-        labels = self.labels_N4[:, _LABEL[head]]
-        if head == "click":
-            return np.full_like(labels, np.nan) if self.listed else labels
-        return np.where(self.labels_N4[:, 0] > 0, labels, np.nan)
+    """True for lists, which have relevance."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ def assess(heads: Sequence[str], parts: Sequence[Observed]) -> Held:
 def _known(parts: Sequence[Observed], head: str, column: int) -> tuple[NDArray, NDArray, NDArray]:
     """Raw logits, labels and offsets of the rows that have the label, each [n] float64."""
     raw = np.concatenate([part.logits_NKH[:, 0, column] for part in parts]).astype(np.float64)
-    labels = np.concatenate([part.labels(head) for part in parts]).astype(np.float64)
+    labels = np.concatenate([part.labels_NO[:, OUTCOMES.index(head)] for part in parts]).astype(np.float64)
     offsets = np.concatenate([part.offsets_N for part in parts]).astype(np.float64)
     known = ~np.isnan(labels)
     return raw[known], labels[known], offsets[known]

@@ -1,7 +1,8 @@
 """What each head minimises. Labels that are NaN are unknown and count nothing.
 
-    click, like, dislike   log-loss; like and dislike only where the video was clicked, so they are given a click
-    watch                  gamma quasi-likelihood with log link, z + y·e^(−z) for watched seconds y given a click
+    click, long_view       log-loss
+    like, dislike          log-loss, given a click where the log gives feedback only after one (`ranking.batches`)
+    watch                  gamma quasi-likelihood with log link, z + y·e^(−z) for watched seconds y, given a click
                            (McCullagh & Nelder 1989): its minimiser is e^z = E[y | x] itself. A regression of log(1 + y)
                            estimates a smaller number, and Covington's weighted logistic (2016) needs the share of clicks
     relevance              listwise softmax (Cao et al., ICML 2007): −log softmax of the clicked video among its list
@@ -10,41 +11,29 @@ Pure functions of tensors; know nothing of the model.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Outcomes:
-    """Labels of B videos, each [B] float, NaN where unknown."""
+def of_outcomes(
+    logits_BH: Tensor, heads: Sequence[str], labels: Mapping[str, Tensor], click_bias_B: Tensor
+) -> dict[str, Tensor]:
+    """Mean loss of every head but relevance over the rows that have its label.
 
-    clicked: Tensor
-    watch_s: Tensor
-    liked: Tensor
-    disliked: Tensor
-
-    def given_click(self, head: str) -> Tensor:
-        """The labels of a head that exists only after a click, NaN elsewhere."""
-        label = {"watch": self.watch_s, "like": self.liked, "dislike": self.disliked}[head]
-        return torch.where(self.clicked > 0, label, torch.nan)
-
-
-def of_outcomes(logits_BH: Tensor, heads: Sequence[str], outcomes: Outcomes, click_bias_B: Tensor | None) -> dict[str, Tensor]:
-    """Mean loss per head over the rows that have its label.
-
-    `click_bias_B` is added to the click logit only; None leaves `click` out, for rows that are clicked by construction.
+    Args:
+        labels: [B] per head of `config.OUTCOMES`, NaN where unknown.
+        click_bias_B: added to the click logit only.
     """
     losses: dict[str, Tensor] = {}
     for column, head in enumerate(heads):
-        if head == "click" and click_bias_B is not None:
-            losses[head] = log_loss(logits_BH[:, column] + click_bias_B, outcomes.clicked)
+        if head == "click":
+            losses[head] = log_loss(logits_BH[:, column] + click_bias_B, labels[head])
         elif head == "watch":
-            losses[head] = gamma(logits_BH[:, column], outcomes.given_click(head))
-        elif head in ("like", "dislike"):
-            losses[head] = log_loss(logits_BH[:, column], outcomes.given_click(head))
+            losses[head] = gamma(logits_BH[:, column], labels[head])
+        elif head != "relevance":
+            losses[head] = log_loss(logits_BH[:, column], labels[head])
     return losses
 
 

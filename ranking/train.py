@@ -8,6 +8,7 @@ without a past is scored by its features alone. Knows nothing of files or of whe
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,9 +24,9 @@ from data.catalogue import Catalogue
 from embeddings.tables import default_device
 from features.schema import FeatureSchema
 from ranking import batches, heldout, losses
-from ranking.batches import RankingData, Rows
-from ranking.config import HEADS, RankerConfig
-from ranking.heldout import Observed
+from ranking.batches import Impressions, RankingData, Rows
+from ranking.config import HEADS, OUTCOMES, RankerConfig
+from ranking.heldout import Held, Observed
 from ranking.layout import Layout, layout
 from ranking.model import Ranker, RankerModel, Statistics
 
@@ -84,7 +85,7 @@ def train(
         model = _start(config, schema, catalogue, parts, columns, heads)
         seen = _fit(model, parts, heads, config, on_step)
     model.embedder.video.forget_all_but(_touched(parts, len(catalogue)))
-    held = heldout.assess(heads, [_observe(model, part) for part in parts])
+    held = heldout.assess(heads, [_observe(model, part) for part in parts]) if config.holdout else Held({}, 1.0, {})
     return Ranker(
         model=model,
         config=config,
@@ -102,7 +103,8 @@ def train(
 def _collect(config: RankerConfig, schema: FeatureSchema, catalogue: Catalogue, data: RankingData, columns: Layout) -> Parts:
     def part(rows: Rows) -> Part:
         before, after = rows.split(config.holdout)
-        return Part(replace(rows, place=default_device()), before, after if len(after) else before)
+        held = before if config.holdout and not len(after) else after
+        return Part(replace(rows, place=default_device()), before, held)
 
     shown, clicked = data.impressions, data.lists
     parts = Parts(
@@ -116,14 +118,7 @@ def _collect(config: RankerConfig, schema: FeatureSchema, catalogue: Catalogue, 
 
 def _labels(parts: Parts, head: str) -> NDArray[np.float32]:
     """Known training labels of a head."""
-    found = []
-    for part in parts:
-        outcomes = part.rows.outcomes(part.train)
-        if head != "click":
-            found.append(outcomes.given_click(head))
-        elif part is parts.impressions:
-            found.append(outcomes.clicked)
-    labels = torch.cat(found).cpu().numpy() if found else np.empty(0, dtype=np.float32)
+    labels = np.concatenate([part.rows.labels_NO[part.train, OUTCOMES.index(head)] for part in parts])
     return labels[~np.isnan(labels)]
 
 
@@ -203,7 +198,9 @@ def _fit(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: Ranke
     most = steps * config.max_epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.55 + 0.45 * math.cos(math.pi * step / most))
     best, best_weights, seen = math.inf, model.weights(), []
+    mean = Mean(model, config.average)
     for epoch in range(config.max_epochs):
+        model.train()
         for slices in _plan(parts, steps, config, epoch):
             loss = _step(model, slices, heads, config)
             optimiser.zero_grad()
@@ -211,17 +208,48 @@ def _fit(model: RankerModel, parts: Parts, heads: tuple[str, ...], config: Ranke
             torch.nn.utils.clip_grad_norm_(model.dense_parameters(), _MAX_GRADIENT)
             optimiser.step()
             schedule.step()
+            mean.add()
             seen.append(loss.item())
             if not math.isfinite(seen[-1]):
                 raise BadInput(f"the ranking loss is {seen[-1]} at step {len(seen)}; check the features for infinite values")
             if on_step:
                 on_step(len(seen), most, seen[-1])
-        held = _held_loss(model, parts, heads, config)
-        if held >= best:
-            break
-        best, best_weights = held, model.weights()
+        with mean.in_place():
+            held = _held_loss(model, parts, heads, config) if config.holdout else -math.inf
+            if config.holdout and held >= best:
+                break
+            best, best_weights = held, model.weights()
     model.restore(best_weights)
+    model.eval()
     return seen
+
+
+class Mean:
+    """The running mean of a model's weights over training steps; with decay 0 the weights themselves."""
+
+    def __init__(self, model: RankerModel, decay: float) -> None:
+        self._model, self._decay = model, decay
+        self._mean = model.weights() if decay else {}
+        self._steps = 0
+
+    def add(self) -> None:
+        """Count the weights of this step in. Early on the mean is a short one, so that it forgets where training began."""
+        if self._decay:
+            self._steps += 1
+            decay = min(self._decay, self._steps / (self._steps + 9))
+            for name, value in self._model.weights().items():
+                self._mean[name].lerp_(value, 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The mean stands in the model, in evaluation mode, and afterwards the weights of the last step again."""
+        last = self._model.weights() if self._decay else {}
+        if self._decay:
+            self._model.restore(self._mean)
+        self._model.eval()
+        yield
+        if self._decay:
+            self._model.restore(last)
 
 
 def _plan(parts: Parts, steps: int, config: RankerConfig, epoch: int) -> Iterator[list[Slice]]:
@@ -255,7 +283,7 @@ def _step(model: RankerModel, slices: list[Slice], heads: tuple[str, ...], confi
 def _loss(logits_BKH: Tensor, piece: Slice, heads: tuple[str, ...], bias_B: Tensor, config: RankerConfig) -> Tensor:
     """Weighted loss of one slice of impressions or of lists."""
     rows, index = piece.rows, piece.index
-    found = losses.of_outcomes(logits_BKH[:, 0], heads, rows.outcomes(index), None if rows.listed else bias_B)
+    found = losses.of_outcomes(logits_BKH[:, 0], heads, rows.labels(index), bias_B)
     if rows.listed and "relevance" in heads:
         mask = rows.mask(index, piece.columns)
         found["relevance"] = losses.listwise(logits_BKH[..., heads.index("relevance")], mask)
@@ -269,12 +297,19 @@ def predict(model: RankerModel, rows: Rows, index: Indices) -> Tensor:
     return torch.cat([model(rows.inputs(index[i : i + step])) for i in range(0, len(index), step)])
 
 
+def raw_scores(ranker: Ranker, shown: Impressions, catalogue: Catalogue) -> dict[str, NDArray[np.float32]]:
+    """Logits by head, [N] each: log-odds, and log seconds for watch; without position and calibration."""
+    rows = batches.impressions(shown, ranker.schema, catalogue, ranker.columns)
+    found = predict(ranker.model, replace(rows, place=default_device()), np.arange(len(rows)))[:, 0].cpu().numpy()
+    return {head: found[:, column] for column, head in enumerate(ranker.heads)}
+
+
 @torch.no_grad()
 def _observe(model: RankerModel, part: Part) -> Observed:
     rows, held = part.rows, part.held
     return Observed(
         logits_NKH=predict(model, rows, held).cpu().numpy(),
-        labels_N4=rows.labels_N4[held],
+        labels_NO=rows.labels_NO[held],
         offsets_N=model.position(*rows.position(held)).cpu().numpy(),
         mask_NK=rows.mask_NK[held],
         affinity_NK=rows.numbers_NKF[held, :, 0],

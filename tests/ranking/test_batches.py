@@ -45,12 +45,13 @@ def test_the_last_rows_in_time_are_held_out():
     assert at[before].max() < at[after].min()
 
 
-def test_lists_say_nothing_of_watch_and_position():
+def test_lists_say_nothing_of_clicks_watch_and_position():
     truth = planted.world(60)
     rows = collect(planted.lists(truth, 40), truth)
-    outcomes = rows.outcomes(np.arange(40))
-    assert (outcomes.clicked == 1).all()
-    assert outcomes.watch_s.isnan().all()
+    labels = rows.labels(np.arange(40))
+    assert labels["click"].isnan().all(), "column 0 is clicked by construction"
+    assert labels["watch"].isnan().all()
+    assert not labels["like"].isnan().any()
     assert (rows.position(np.arange(40))[0] == -1).all()
     assert rows.listed
 
@@ -61,3 +62,17 @@ def test_empty_parts_are_refused():
     names = ("affinity", "at", "position", "clicked", "watch_s", "liked", "disliked")
     with pytest.raises(BadInput, match="no training rows"):
         collect(replace(part, **{name: getattr(part, name)[:0] for name in names}), truth)
+
+
+def test_feedback_is_given_a_click_unless_the_log_says_otherwise():
+    truth = planted.world(60)
+    part, _ = planted.impressions(truth, 200)
+    skipped = part.clicked == 0
+    labels = collect(part, truth).labels(np.arange(200))
+    assert (labels["like"].isnan().numpy() == skipped).all()
+    assert (labels["watch"].isnan().numpy() == skipped).all()
+    assert labels["long_view"].isnan().all()
+    by_itself = replace(part, given_click=False, long_viewed=part.clicked)
+    labels = collect(by_itself, truth).labels(np.arange(200))
+    assert (labels["like"].numpy() == part.liked).all()
+    assert (labels["long_view"].numpy() == part.clicked).all()

@@ -19,16 +19,16 @@ def observed(logits, labels, listed=False, affinity=None):
     )
 
 
-def test_watch_scale_uses_clicked_rows_only():
-    part = observed(np.log([[[10.0]], [[30.0]], [[50.0]]]), [[1, 30, NAN, NAN], [1, 50, NAN, NAN], [0, 0, NAN, NAN]])
+def test_watch_scale_uses_known_labels_only():
+    part = observed(np.log([[[10.0]], [[30.0]], [[50.0]]]), [[1, 30, NAN, NAN], [1, 50, NAN, NAN], [0, NAN, NAN, NAN]])
     held = assess(("watch",), [part])
     assert held.watch_scale == pytest.approx(2.0)
     assert held.metrics["watch"]["rows"] == 2
 
 
 def test_lists_count_for_like_and_not_for_click():
-    shown = observed(np.zeros((3, 1, 2)), [[1, 5, 1, NAN], [0, 0, 0, NAN], [0, 0, 0, NAN]])
-    listed = observed(np.zeros((2, 4, 2)), [[1, NAN, 0, NAN], [1, NAN, NAN, NAN]], listed=True)
+    shown = observed(np.zeros((3, 1, 2)), [[1, 5, 1, NAN], [0, NAN, NAN, NAN], [0, NAN, NAN, NAN]])
+    listed = observed(np.zeros((2, 4, 2)), [[NAN, NAN, 0, NAN], [NAN, NAN, NAN, NAN]], listed=True)
     figures = assess(("click", "like"), [shown, listed]).metrics
     assert (figures["click"]["rows"], figures["click"]["positive_rate"]) == (3, pytest.approx(1 / 3))
     assert (figures["like"]["rows"], figures["like"]["positive_rate"]) == (2, 0.5)

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from ranking import losses
-from ranking.losses import Outcomes
+from ranking.config import OUTCOMES
 
 NAN = math.nan
 
 
-def outcomes(clicked, watch=None, liked=None, disliked=None):
-    unknown = [NAN] * len(clicked)
-    return Outcomes(*(torch.tensor(v if v is not None else unknown) for v in (clicked, watch, liked, disliked)))
+def labels(**known):
+    unknown = [NAN] * len(next(iter(known.values())))
+    return {head: torch.tensor(known.get(head, unknown)) for head in OUTCOMES}
 
 
 def test_log_loss_counts_known_labels_only():
@@ -45,23 +45,22 @@ def test_listwise_by_hand():
     assert losses.listwise(torch.empty(0, 3), torch.empty(0, 3, dtype=torch.bool)).item() == 0.0
 
 
-def test_like_and_watch_are_given_a_click():
-    labels = outcomes([1.0, 0.0], watch=[20.0, 0.0], liked=[1.0, 0.0])
-    logits = torch.zeros(2, 2)
-    found = losses.of_outcomes(logits, ("watch", "like"), labels, torch.zeros(2))
+def test_each_head_learns_from_its_own_label():
+    known = labels(click=[1.0, 0.0], watch=[20.0, NAN], like=[1.0, NAN], long_view=[1.0, 0.0])
+    logits = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
+    found = losses.of_outcomes(logits, ("watch", "like", "long_view"), known, torch.zeros(2))
     assert found["watch"].item() == pytest.approx(20.0)
     assert found["like"].item() == pytest.approx(math.log(2))
-    assert torch.isnan(labels.given_click("like")[1])
+    assert found["long_view"].item() == pytest.approx(math.log1p(math.exp(-1.0)))
 
 
 def test_position_bias_moves_the_click_loss_only():
-    labels = outcomes([1.0], watch=[5.0], liked=[1.0])
+    known = labels(click=[1.0], watch=[5.0], like=[1.0])
     heads = ("click", "watch", "like")
-    plain = losses.of_outcomes(torch.zeros(1, 3), heads, labels, torch.zeros(1))
-    biased = losses.of_outcomes(torch.zeros(1, 3), heads, labels, torch.ones(1))
+    plain = losses.of_outcomes(torch.zeros(1, 3), heads, known, torch.zeros(1))
+    biased = losses.of_outcomes(torch.zeros(1, 3), heads, known, torch.ones(1))
     assert biased["click"].item() == pytest.approx(math.log1p(math.exp(-1.0)))
     assert biased["watch"] == plain["watch"]
-    assert "click" not in losses.of_outcomes(torch.zeros(1, 3), heads, labels, None)
 
 
 def test_weighted_sum():
