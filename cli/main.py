@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import demo, doctor, evaluate, experiment, labels, ope, release, runs, serve, simulate, tables, train, tune
+from cli import demo, doctor, evaluate, experiment, lab, labels, ope, release, runs, serve, simulate, tables, train, tune
 from core.errors import UpnextError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command(name="simulate")(simulate.simulate)
 app.add_typer(evaluate.app, name="evaluate")
 app.command(name="ope")(ope.ope)
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(lab.app, name="lab")
 app.command(name="tune")(tune.tune)
 app.add_typer(release.app, name="release")
 app.add_typer(runs.app, name="runs")

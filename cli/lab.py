@@ -1,0 +1,84 @@
+"""`upnext lab …`: what a recommender does to the world that it learns from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(
+    help="Feedback loops, week by week, on a world with known truth.", no_args_is_help=True, rich_markup_mode=None
+)
+
+JsonOption = Annotated[Path | None, typer.Option(help="Write the result here as JSON.")]
+ReportOption = Annotated[Path | None, typer.Option(help="Write a page with plots and sliders here.")]
+SeedsOption = Annotated[int, typer.Option(help="Worlds, each with its own luck; at least two for intervals.", min=1)]
+
+_SHOWN = ("satisfied_s", "regret_s", "coverage", "gini", "creators", "topic_entropy", "good_new_found")
+
+
+@app.command(name="feedback-loop")
+def feedback_loop(
+    weeks: Annotated[int, typer.Option(help="Simulated weeks of serve, log, retrain.", min=1)] = 8,
+    policies: Annotated[
+        str, typer.Option(help="Some of none,epsilon,thompson,holdout,ips.")
+    ] = "none,epsilon,thompson,holdout,ips",
+    seeds: SeedsOption = 3,
+    preset: Annotated[str, typer.Option(help="World and model sizes: tiny | lab")] = "lab",
+    workers: Annotated[int, typer.Option(help="Processes, each with one thread.", min=1)] = 2,
+    override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
+    json: JsonOption = None,
+    report: ReportOption = None,
+) -> None:
+    """What exploration costs now and earns later; interrupted, the same command goes on."""
+    from cli.console import TerminalListener, console, write_json
+    from core import settings
+    from pipelines import lab, lab_config, lab_report, lab_summary
+    from pipelines.progress import Stages
+
+    config = lab_config.configure(preset, override or [])
+    arms = lab_config.arms(policies.split(","))
+    numbers = list(range(1, seeds + 1))
+    stages = Stages(TerminalListener())
+    shelf = lab.run(config, arms, numbers, weeks, settings.load().var_dir / "lab", stages, workers=workers)
+    result = lab_summary.summarise(shelf, [arm.name for arm in arms], numbers, weeks)
+    console.print(_table(result))
+    for sentence in result["lead"]:
+        console.print(f"  {sentence}")
+    if report is not None:
+        lab_report.write(result, "Feedback loops", report)
+        console.print(f"  [dim]wrote {report}[/]")
+    write_json(json, {**result, "stages": stages.to_json()})
+
+
+@app.command(name="filter")
+def spam_filter(
+    weeks: Annotated[int, typer.Option(help="Simulated weeks.", min=6)] = 24,
+    seeds: Annotated[int, typer.Option(help="Worlds, each with its own luck.", min=2)] = 20,
+    json: JsonOption = None,
+    report: ReportOption = None,
+) -> None:
+    """A spam filter that stops seeing what it blocks, and what a holdout does about it."""
+    from cli.console import TerminalListener, console, write_json
+    from pipelines import lab_filter, lab_report
+    from pipelines.progress import Stages
+
+    with Stages(TerminalListener())("filters") as stage:
+        result = lab_filter.compare(lab_filter.FilterConfig(weeks=weeks), range(1, seeds + 1), stage)
+    for sentence in result["lead"]:
+        console.print(f"  {sentence}")
+    if report is not None:
+        lab_report.write(result, "The blind spot of a filter", report)
+        console.print(f"  [dim]wrote {report}[/]")
+    write_json(json, result)
+
+
+def _table(result: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
+    table = Table(f"week {result['num_weeks']}", *_SHOWN, box=None)
+    for name, curves in result["curves"].items():
+        table.add_row(name, *(f"{curves[measure][-1]['mean']:.3f}" for measure in _SHOWN))
+    return table
