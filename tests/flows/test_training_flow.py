@@ -9,7 +9,7 @@ from pipelines import presets
 from pipelines.progress import Stages
 from pipelines.run import run
 
-MODELS = ["popularity", "recent_popularity", "markov", "ease", "two_tower", "two_stage"]
+MODELS = ["popularity", "recent_popularity", "markov", "ease", "ials", "item_knn", "two_tower", "two_stage"]
 
 
 def test_a_run_publishes_a_live_release_with_its_leaderboard(trained):
