@@ -32,7 +32,7 @@ MEASURES = {
     "new_found": "share of last week's uploads that were found: three clicks by now",
     "good_new_found": "the same among their truly best quarter",
 }
-_SPREAD = ("coverage", "gini", "creators", "topic_entropy", "new_found", "good_new_found")
+_SPREAD = ("gini", "coverage", "creators", "topic_entropy", "good_new_found")
 
 
 def summarise(shelf: Shelf, arms: Sequence[str], seeds: Sequence[int], weeks: int) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def over_seeds(values_S: NDArray[np.float64]) -> Interval:
 
 
 def _bill(mine: dict[str, NDArray[np.float64]], none: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
-    """Paired by seed; `last` is the last week, the rest are means over all weeks."""
+    """Paired by seed: `last` is the last week, `growth` this policy's own change since the first, the rest means over all."""
 
     def against(measure: str) -> NDArray[np.float64]:
         return mine[measure] - none[measure]
@@ -84,13 +84,13 @@ def _bill(mine: dict[str, NDArray[np.float64]], none: dict[str, NDArray[np.float
         "net_s": against("satisfied_s").mean(axis=1),
         "net_last_s": against("satisfied_s")[:, -1],
         **{f"{m}_last": against(m)[:, -1] for m in _SPREAD},
-        "gini_growth": mine["gini"][:, -1] - mine["gini"][:, 0],
+        **{f"{m}_growth": mine[m][:, -1] - mine[m][:, 0] for m in _SPREAD},
     }
     return {name: over_seeds(values).to_json() for name, values in lines.items()}
 
 
 def _lead(result: dict[str, Any]) -> list[str]:
-    """One sentence per policy, and one about the loop without exploration."""
+    """What each policy costs and earns, and what it does to videos, channels and topics."""
     weeks, seeds = result["num_weeks"], len(result["seeds"])
     sentences = [
         f"{weeks} weeks, {seeds} seeds. True satisfied seconds per page [95 % interval over seeds]; differences are from "
@@ -98,15 +98,19 @@ def _lead(result: dict[str, Any]) -> list[str]:
     ]
     for name, bill in result["bill"].items():
         if name == BASE:
-            growth = f"{BASE}: from week 1 to week {weeks} the Gini of impressions moves by {told(bill['gini_growth'], '+')}."
-            sentences.append(growth)
+            sentences.append(f"{name}: from week 1 to week {weeks}, {_listed(bill, 'growth')}.")
             continue
         earned, net = told(bill["earned_last_s"], "+"), told(bill["net_s"], "+")
         sentences.append(
             f"{name}: chance costs {told(bill['cost_s'])} a page; in week {weeks} its model's page without chance is worth "
-            f"{earned} more; net over all weeks {net}: {_visible(bill['net_s'])}."
+            f"{earned} more; net over all weeks {net}: {_visible(bill['net_s'])}. In week {weeks}, {_listed(bill, 'last')}."
         )
     return sentences
+
+
+def _listed(bill: dict[str, Any], suffix: str) -> str:
+    """The lines of the bill that end so."""
+    return ", ".join(f"{measure} {told(bill[f'{measure}_{suffix}'], '+')}" for measure in _SPREAD)
 
 
 def _visible(value: dict[str, float | None]) -> str:

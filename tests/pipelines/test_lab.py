@@ -109,7 +109,9 @@ def test_towers_go_on_where_they_ended(lived):
 
 def test_the_summary_pairs_with_no_exploration(lived, tmp_path):
     result = lab_summary.summarise(lived, ["none", "epsilon"], [1], 2)
-    assert all(line["mean"] == 0 for name, line in result["bill"]["none"].items() if name != "gini_growth")
+    assert all(line["mean"] == 0 for name, line in result["bill"]["none"].items() if "growth" not in name)
+    change = lived.record(1, "none", 2)["measures"]["gini"] - lived.record(1, "none", 1)["measures"]["gini"]
+    assert result["bill"]["none"]["gini_growth"]["mean"] == pytest.approx(change)
     records = {arm: lived.record(1, arm, 2)["measures"] for arm in ("none", "epsilon")}
     earned = records["epsilon"]["greedy_s"] - records["none"]["greedy_s"]
     assert result["bill"]["epsilon"]["earned_last_s"]["mean"] == pytest.approx(earned)
