@@ -97,7 +97,7 @@ class RatedFeatures:
             "video": lookup(self.video_ids, rows.video_ids).astype(np.int64),
             "length": np.searchsorted(self._edges, rows.duration_s).astype(np.int64),
             "hour": hour,
-            **{name: lookup(known, rows.contexts[name]).astype(np.int64) for name, known in self._contexts.items()},
+            **{name: _rows_of(known, rows.contexts.get(name), len(rows)) for name, known in self._contexts.items()},
         }
         paired = {name: key for name, key in alone.items() if name != "hour"} | {"hours": hour // _HOURS_PER_PART}
         sizes = {
@@ -200,6 +200,11 @@ def _values(log: RatedLog) -> tuple[tuple[str, ...], Floats]:
 def _edges(duration_s: Floats) -> Floats:
     known = duration_s[~np.isnan(duration_s)]
     return np.unique(np.quantile(known, np.arange(1, _LENGTHS) / _LENGTHS)) if len(known) else np.empty(0)
+
+
+def _rows_of(known: Indices, ids: Indices | None, num: int) -> Indices:
+    """Row of each id, −1 where unknown; all unknown where a log lacks the column."""
+    return np.full(num, -1) if ids is None else lookup(known, ids).astype(np.int64)
 
 
 def _first(video_ids: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -31,7 +31,7 @@ class RankFilesConfig:
     """How both models are tuned and fitted."""
 
     seed: int = 1
-    trials: int = 6
+    trials: int = 4
     """Settings tried for each model."""
     members: int = 4
     """Rankers that are averaged, different by seed alone."""
@@ -39,7 +39,7 @@ class RankFilesConfig:
     """Last share of the training rows, on which settings are chosen and scores calibrated."""
     stalest: float = 0.25
     """Training rows see pasts that end up to this share of the log's time before them."""
-    views: int = 4
+    views: int = 3
     """How often each training row is shown, each time with a past of another age."""
     max_rows: int = 150_000
     """Most rows of all views together; of a longer log the latest rows train, and all count as past."""
@@ -93,6 +93,7 @@ def choose(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig
         stage.note = f"{len(part.rows):,} rows to learn from, {len(held.rows):,} later ones"
     with stages("ranker settings") as stage:
         ranker, scores = _ranker(part, held, config, stage)
+        scores = {head: raw for head, raw in scores.items() if not np.isnan(held.rows.labels[head]).all()}
         auc = {RANKER: _mean_auc(held.rows, scores)}
         calibrations = {RANKER: _calibrate(held.rows, scores)}
         stage.note = f"mean AUC {auc[RANKER]:.4f}, best of {config.trials}"

@@ -48,7 +48,8 @@ class Impressions:
     long_viewed: Floats | None = None
     """None where the log has no such label."""
     given_click: bool = True
-    """Watch, like and dislike count only where the video was clicked; False for a feed that plays by itself."""
+    """Watch, like and dislike count only where the video was clicked. False for a feed that plays by itself; such a ranker does
+    not serve, since `ranking.scorer` takes these heads as given a click."""
 
     def __len__(self) -> int:
         return len(self.affinity)

@@ -11,7 +11,7 @@ from pipelines import rank_files, rated_log, rated_ranker, rated_trees
 from pipelines.progress import Stages
 from tests.pipelines import rated
 
-QUICK = ("trials=1", "members=1", "views=1", "ranker.max_epochs=12", "ranker.hidden=[16]", "ranker.cross_layers=0")
+QUICK = ("trials=1", "members=1", "views=1", "ranker.max_epochs=12", "ranker.hidden=[16]")
 
 
 def evaluate(paths, *more):

@@ -64,6 +64,18 @@ def test_strangers_get_the_logs_rates(log):
     assert column(table, "long_view_video") == pytest.approx(base, rel=1e-5)
 
 
+def test_a_context_counts_where_both_logs_have_it(log):
+    tabs = rated_log.RatedLog(
+        log.viewer_ids, log.video_ids, log.at, log.duration_s, {"tab": log.viewer_ids % 2}, log.labels, log.omitted
+    )
+    features = RatedFeatures(tabs, None)
+    cut = np.full(len(log), log.at[-1] + 1)
+    both, one = features.table(tabs, cut), features.table(log, cut)
+    assert both.names == one.names
+    assert column(both, "rows_tab").min() > 0
+    assert (column(one, "rows_tab") == 0).all()
+
+
 def test_attributes_belong_to_their_viewer(log):
     attributes = rated_log.Attributes(np.array([1_000, 1_003]), ("age",), np.array([[20.0], [70.0]]))
     ages = column(RatedFeatures(log, attributes).table(log, log.at), "viewer.age")

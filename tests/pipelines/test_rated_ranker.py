@@ -45,4 +45,4 @@ def test_settings_are_drawn_around_the_config():
     assert len({setting.learning_rate for setting in drawn}) == 8
     assert rated_ranker.draw(base, 3) == drawn[2]
     assert all(setting.batch_impressions == base.batch_impressions for setting in drawn)
-    assert all(5e-4 <= setting.learning_rate <= 3e-3 for setting in drawn)
+    assert all(0.49 < setting.learning_rate / base.learning_rate < 2.02 for setting in drawn)

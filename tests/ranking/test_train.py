@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import expit
 
 from core import metrics
@@ -175,3 +176,38 @@ def test_padding_of_lists_changes_nothing():
     ranker = train.train(QUICK, truth.schema, truth.videos, RankingData(lists=lists))
     lists.affinity[:, 4:] = 1e3
     assert train.train(QUICK, truth.schema, truth.videos, RankingData(lists=lists)).losses == ranker.losses
+
+
+def test_nothing_is_held_back_on_request():
+    truth = planted.world(60)
+    part, batch = planted.impressions(truth, 1_024)
+    config = replace(QUICK, holdout=0.0, max_epochs=2, dropout=0.5, average=0.9)
+    ranker = train.train(config, truth.schema, truth.videos, RankingData(part))
+    assert len(ranker.losses) == 2 * 4, "all rows, all epochs, 256 at a time"
+    assert (ranker.curves, ranker.metrics, ranker.watch_scale) == ({}, {}, 1.0)
+    first, second = (train.raw_scores(ranker, part, truth.videos) for _ in range(2))
+    assert (first["click"] == second["click"]).all(), "dropout is over"
+    assert correlation(first["click"], truth.click_logit(batch)) > 0.2
+
+
+def test_the_mean_of_the_weights_forgets_where_training_began():
+    class Model:
+        value = torch.zeros(1)
+
+        def weights(self):
+            return {"w": self.value.clone()}
+
+        def restore(self, weights):
+            self.value = weights["w"].clone()
+
+        def eval(self):
+            pass
+
+    model = Model()
+    mean = train.Mean(model, 0.9)
+    for step in range(1, 201):
+        model.value = torch.full((1,), float(step))
+        mean.add()
+    with mean.in_place():
+        assert model.value.item() == pytest.approx(200 - 9, abs=0.1), "mean age of the steps is 0.9 / (1 - 0.9)"
+    assert model.value.item() == 200
