@@ -7,7 +7,7 @@ Labels of the held-out file are used for nothing but its figures.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ def evaluate(train: Path, held_out: Path, config: RankFilesConfig, stages: Stage
         part = training_part(log, features, config)
         stage.note = f"{len(part.table.names)} features of {len(part.rows):,} rows"
     with stages("ranker") as stage:
-        members = [replace(chosen.ranker, seed=config.seed + member) for member in range(config.members)]
-        ranker = rated_ranker.fit(part.rows, part.table, members, lambda number: through(stage, number, len(members)))
-        stage.note = f"{len(members)} members"
+        count = len(chosen.members)
+        ranker = rated_ranker.fit(part.rows, part.table, chosen.members, lambda number: through(stage, number, count))
+        stage.note = f"{count} members"
     with stages("lightgbm"):
         trees = {
             head: rated_trees.fit(head, settings, part.labelled(head), config.seed) for head, settings in chosen.trees.items()
@@ -92,7 +92,7 @@ def _report(rows: RatedLog, raw: Mapping[str, Scores], chosen: Chosen, log: Rate
         "watch": "gamma deviance for both models; MAE is of the median, a line in logs of the predicted mean",
         "settings": {
             "config": configs.to_dict(config),
-            RANKER: configs.to_dict(chosen.ranker),
+            RANKER: [configs.to_dict(member) for member in chosen.members],
             TREES: {head: asdict(settings) for head, settings in chosen.trees.items()},
         },
         "tuned_auc": dict(chosen.auc),

@@ -83,7 +83,7 @@ def read(path: Path) -> RatedLog:
         SchemaMismatch: a required column is missing, or no head has its label.
     """
     frame = read_frame(path)
-    time = _first(frame, _TIME)
+    time = time_column(frame)
     if frame[time].null_count() or not frame[time].dtype.is_integer():
         raise SchemaMismatch(f"{path}: column '{time}' must hold whole milliseconds in every row")
     frame = frame.sort(time, maintain_order=True)
@@ -115,6 +115,11 @@ def read_viewers(log_path: Path) -> Attributes | None:
     values = np.stack([_coded(frame[name]) for name in names], axis=1) if names else np.zeros((len(frame), 0))
     order = np.argsort(ids)
     return Attributes(ids[order], names, values[order])
+
+
+def time_column(frame: pl.DataFrame) -> str:
+    """The column with each row's instant. Raises SchemaMismatch without one."""
+    return _first(frame, _TIME)
 
 
 def _labels(frame: pl.DataFrame) -> tuple[dict[str, Floats], dict[str, str]]:

@@ -3,7 +3,7 @@
 Numbers are written as piecewise-linear codes (Gorishniy et al., NeurIPS 2022): a number between two quantiles of the training
 rows lights the columns below it fully and its own in part, so that the linear term of each head is a smooth additive model and
 the trunk sees thresholds as trees do. Videos and viewers have no embeddings here: what is known of them stands in their
-features. Several members that differ by seed alone are averaged in log-odds.
+features. Several rankers are averaged in log-odds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,11 +49,11 @@ def default_config() -> RankerConfig:
     )
 
 
-def draw(base: RankerConfig, trial: int) -> RankerConfig:
+def draw(base: RankerConfig, seed: int, trial: int) -> RankerConfig:
     """A random setting around `base`; trial 0 is `base` itself."""
     if trial == 0:
         return base
-    random = stream(base.seed, "ranker settings", trial)
+    random = stream(seed, "ranker settings", trial)
     return replace(
         base,
         learning_rate=base.learning_rate * float(np.exp(random.uniform(-0.7, 0.7))),
@@ -114,8 +114,12 @@ class Members:
     def raw_scores(self, values_QF: Matrix) -> dict[str, Floats]:
         """Mean logits by head: log-odds, and log seconds for watch. [Q] each"""
         shown = _shown(self.encode(values_QF), {}, np.zeros(len(values_QF), dtype=np.int64))
-        found = [ranking.raw_scores(ranker, shown, _catalogue()) for ranker in self.rankers]
-        return {head: np.mean([scores[head] for scores in found], axis=0, dtype=np.float64) for head in found[0]}
+        return mean([ranking.raw_scores(ranker, shown, _catalogue()) for ranker in self.rankers])
+
+
+def mean(scores: Sequence[Mapping[str, NDArray[np.floating]]]) -> dict[str, Floats]:
+    """Of several models' logits, by head."""
+    return {head: np.mean([each[head] for each in scores], axis=0, dtype=np.float64) for head in scores[0]}
 
 
 def fit(rows: RatedLog, table: Table, configs: Sequence[RankerConfig], progress: Callable[[int], OnStep]) -> Members:

@@ -31,10 +31,10 @@ class RankFilesConfig:
     """How both models are tuned and fitted."""
 
     seed: int = 1
-    trials: int = 4
+    trials: int = 5
     """Settings tried for each model."""
-    members: int = 4
-    """Rankers that are averaged, different by seed alone."""
+    members: int = 3
+    """The best of the ranker's settings, each with its own seed, are trained again and averaged in log-odds."""
     tuning_share: float = 0.2
     """Last share of the training rows, on which settings are chosen and scores calibrated."""
     stalest: float = 0.25
@@ -62,7 +62,8 @@ class Part:
 class Chosen:
     """What tuning decided."""
 
-    ranker: RankerConfig
+    members: tuple[RankerConfig, ...]
+    """The rankers to be averaged."""
     trees: Mapping[str, TreeSettings]
     """By head."""
     calibrations: Mapping[str, Mapping[str, Calibration]]
@@ -92,17 +93,17 @@ def choose(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig
         part, held = _inner(log, attributes, config)
         stage.note = f"{len(part.rows):,} rows to learn from, {len(held.rows):,} later ones"
     with stages("ranker settings") as stage:
-        ranker, scores = _ranker(part, held, config, stage)
+        members, scores = _members(part, held, config, stage)
         scores = {head: raw for head, raw in scores.items() if not np.isnan(held.rows.labels[head]).all()}
         auc = {RANKER: _mean_auc(held.rows, scores)}
         calibrations = {RANKER: _calibrate(held.rows, scores)}
-        stage.note = f"mean AUC {auc[RANKER]:.4f}, best of {config.trials}"
+        stage.note = f"mean AUC {auc[RANKER]:.4f}, best {len(members)} of {config.trials}"
     with stages("lightgbm settings") as stage:
         trees, scores = _trees(part, held, tuple(scores), config, stage)
         auc[TREES] = _mean_auc(held.rows, scores)
         calibrations[TREES] = _calibrate(held.rows, scores)
         stage.note = f"mean AUC {auc[TREES]:.4f}, best of {config.trials} for each head"
-    return Chosen(ranker, trees, calibrations, auc)
+    return Chosen(members, trees, calibrations, auc)
 
 
 def through(stage: Stage, number: int, count: int) -> rated_ranker.OnStep:
@@ -120,17 +121,17 @@ def _inner(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig
     return training_part(earlier, features, config), Part(later, features.table(later, np.full(len(later), boundary)))
 
 
-def _ranker(part: Part, held: Part, config: RankFilesConfig, stage: Stage) -> tuple[RankerConfig, Scores]:
-    """The setting with the best mean AUC, and its scores of the held rows."""
-    base = replace(config.ranker, seed=config.seed)
+def _members(part: Part, held: Part, config: RankFilesConfig, stage: Stage) -> tuple[tuple[RankerConfig, ...], Scores]:
+    """The settings with the best mean AUC, and the mean of their scores of the held rows."""
 
     def attempt(trial: int) -> tuple[RankerConfig, Scores]:
-        setting = rated_ranker.draw(base, trial)
+        setting = replace(rated_ranker.draw(config.ranker, config.seed, trial), seed=config.seed + trial)
         members = rated_ranker.fit(part.rows, part.table, [setting], lambda _: through(stage, trial, config.trials))
         return setting, members.raw_scores(held.table.values_QF)
 
     tried = [attempt(trial) for trial in range(config.trials)]
-    return max(tried, key=lambda found: _mean_auc(held.rows, found[1]))
+    best = sorted(tried, key=lambda found: -_mean_auc(held.rows, found[1]))[: config.members]
+    return tuple(setting for setting, _ in best), rated_ranker.mean([scores for _, scores in best])
 
 
 def _trees(

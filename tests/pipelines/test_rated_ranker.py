@@ -40,9 +40,14 @@ def test_codes_are_monotone():
 
 def test_settings_are_drawn_around_the_config():
     base = rated_ranker.default_config()
-    assert rated_ranker.draw(base, 0) == base
-    drawn = [rated_ranker.draw(base, trial) for trial in range(1, 9)]
+    assert rated_ranker.draw(base, 1, 0) == base
+    drawn = [rated_ranker.draw(base, 1, trial) for trial in range(1, 9)]
     assert len({setting.learning_rate for setting in drawn}) == 8
-    assert rated_ranker.draw(base, 3) == drawn[2]
+    assert rated_ranker.draw(base, 1, 3) == drawn[2]
     assert all(setting.batch_impressions == base.batch_impressions for setting in drawn)
     assert all(0.49 < setting.learning_rate / base.learning_rate < 2.02 for setting in drawn)
+
+
+def test_members_are_averaged_in_log_odds():
+    found = rated_ranker.mean([{"click": np.array([1.0, 2.0], dtype=np.float32)}, {"click": np.array([3.0, -2.0])}])
+    assert found["click"].tolist() == [2.0, 0.0]

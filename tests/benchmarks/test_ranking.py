@@ -1,0 +1,24 @@
+import polars as pl
+import pytest
+
+from benchmarks import ranking
+from tests.pipelines import rated
+
+
+def test_the_last_fifth_in_time_is_held_out(tmp_path):
+    log = tmp_path / "log.tsv"
+    frame = rated.frame(200).with_columns(time_ms=(pl.int_range(200) // 3) * 1_000)
+    frame.sample(fraction=1, shuffle=True, seed=0).write_csv(log, separator="\t")
+    (tmp_path / "users.csv").write_text("user_id,age\n1000,3\n")
+    (tmp_path / "parts").mkdir()
+    train, held_out = ranking.split(log, tmp_path / "parts")
+    earlier, later = pl.read_parquet(train), pl.read_parquet(held_out)
+    assert len(earlier) + len(later) == 200
+    assert len(later) == 41, "40 rows, and the one that shares their first instant"
+    assert earlier["time_ms"].max() < later["time_ms"].min()
+    assert (tmp_path / "parts" / "users.csv").is_file()
+
+
+def test_means_are_over_runs():
+    runs = [{"click": {"auc": 0.6, "ece": 0.1, "rows": 3}}, {"click": {"auc": 0.8, "ece": 0.3, "rows": 3}}]
+    assert ranking.means(runs) == {"click": {"auc": pytest.approx(0.7), "ece": pytest.approx(0.2)}}
