@@ -57,10 +57,11 @@ def evaluate(train: Path, held_out: Path, config: RankFilesConfig, stages: Stage
         count = len(chosen.members)
         ranker = rated_ranker.fit(part.rows, part.table, chosen.members, lambda number: through(stage, number, count))
         stage.note = f"{count} members"
-    with stages("lightgbm"):
-        trees = {
-            head: rated_trees.fit(head, settings, part.labelled(head), config.seed) for head, settings in chosen.trees.items()
-        }
+    with stages("lightgbm") as stage:
+        trees = {}
+        for number, (head, settings) in enumerate(chosen.trees.items()):
+            stage.advance(number / len(chosen.trees), head)
+            trees[head] = rated_trees.fit(head, settings, part.labelled(head), config.seed)
     with stages("held-out file") as stage:
         rows = rated_log.read(held_out)
         table = features.table(rows, np.minimum(rows.at, log.at[-1] + 1))
