@@ -12,8 +12,10 @@ def serve(
     release: Annotated[str, typer.Option(help="Release id or pointer to serve.")] = "live",
 ) -> None:
     """Serve recommendations and pages from the live release."""
-    from app import server
     from core import settings
+
+    settings.one_thread_per_library()
+    from app import server
     from pipelines import spaces
 
     environment = settings.load()

@@ -33,3 +33,13 @@ def load() -> Settings:
 def refuse_telemetry() -> None:
     """Tell libraries that report home that they may not; call it before they are imported."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def one_thread_per_library() -> None:
+    """Keep numpy and FAISS from starting threads of their own; call it before either is imported.
+
+    A page's matrices are too small for two threads, and theirs spin for milliseconds after each product, waiting for the
+    next: on two cores that was most of a core, taken from requests.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
