@@ -1,5 +1,6 @@
 """Catalogue rows into what a page shows of a video. Knows nothing of requests or scores."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from core import columns as c
 from data.catalogue import Catalogue
 
+_REMEMBERED = 20_000
+"""Cards kept as Python objects: a few videos are on most pages."""
 _SHOWN = (c.TITLE, c.CHANNEL, c.CATEGORY, c.DURATION_S, c.UPLOADED_AT)
 
 
@@ -23,12 +26,16 @@ class Cards:
             *(pl.col(name) for name in _SHOWN),
             pl.col(c.CHANNEL_ID).cast(pl.String),
         )
-        # Arrow takes a few rows in this thread; Polars would wait for its pool, milliseconds on a busy machine.
+        # Arrow takes a row in this thread; Polars would wait for its pool, milliseconds on a busy machine.
         self._table = shown.to_arrow().combine_chunks()
+        self._card = lru_cache(_REMEMBERED)(self._read)
 
     def of(self, rows: NDArray[np.int32]) -> list[dict[str, Any]]:
-        """One dict per row, in order; `duration_s` and `uploaded_at` are None where unknown."""
-        return self._table.take(rows).to_pylist()
+        """One dict per row, in order, the caller's to change; `duration_s` and `uploaded_at` are None where unknown."""
+        return [dict(self._card(row)) for row in rows.tolist()]
+
+    def _read(self, row: int) -> dict[str, Any]:
+        return self._table.slice(row, 1).to_pylist()[0]
 
     def categories(self, limit: int = 40) -> list[dict[str, Any]]:
         """The most frequent categories: name and number of videos."""

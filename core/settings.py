@@ -43,3 +43,22 @@ def one_thread_per_library() -> None:
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+
+def metaflow_environment(folder: Path, code: Path) -> dict[str, str]:
+    """This process's environment for a child that is Metaflow: its files and its configuration under `folder`, no reports home.
+
+    `code` is the folder of the packages. The folder of the script is kept off the path: its modules have everyday names.
+    """
+    paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {
+        "METAFLOW_HOME": str(folder),  # where it looks for a configuration
+        "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
+        "METAFLOW_DEFAULT_DATASTORE": "local",
+        "METAFLOW_DEFAULT_METADATA": "local",
+        "METAFLOW_DEFAULT_EVENT_LOGGER": "nullSidecarLogger",
+        "METAFLOW_DEFAULT_MONITOR": "nullSidecarMonitor",
+        "METAFLOW_USER": "upnext",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }

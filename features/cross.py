@@ -1,7 +1,8 @@
 """Features of a (viewer, video) pair: pure functions of the viewer part, the candidate rows and the catalogue.
 
 Training and serving call the same code with the same inputs. Content vectors are normalised and rounded to integers once,
-so that dot products are exact and do not depend on how many candidates are asked about at a time.
+so small that dot products with the sum of a history are exact in float32 (below 2²⁴ by Cauchy–Schwarz) and do not depend on how
+many candidates are asked about at a time.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from features.kinds import matrix
 from features.schema import Floats, ViewerPart
 from features.tiles import Ints
 
-_CONTENT_SCALE = 1 << 14
+_CONTENT_SCALE = 1 << 9
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class _Columns:
     viewer_language: Codes
     """Video language code of each viewer language code; −1 where there is none."""
     content: NDArray[np.int16]
-    """[V, C] unit vectors · 2¹⁴, rounded."""
+    """[V, C] unit vectors · 2⁹, rounded."""
     norm: Doubles
     """[V] their lengths."""
 
@@ -108,9 +109,10 @@ class CrossFacts(Facts):
             self._refuse(f"vectors of '{what}'")
         rows = self.part.history_BL
         past = self.columns.content[np.maximum(rows, 0)] * (rows >= 0)[..., None]
-        past_BC = past.sum(axis=1, dtype=np.int64).astype(np.float64)
-        dot_BK = np.matmul(self.columns.content[self.video_BK].astype(np.float64), past_BC[..., None])[..., 0]
-        length = np.sqrt((past_BC * past_BC).sum(axis=1))[:, None] * self.columns.norm[self.video_BK]
+        past_BC = past.sum(axis=1, dtype=np.int32).astype(np.float32)
+        candidate_BKC = self.columns.content.take(self.video_BK, axis=0).astype(np.float32)
+        dot_BK = np.matmul(candidate_BKC, past_BC[..., None])[..., 0].astype(np.float64)
+        length = np.linalg.norm(past_BC.astype(np.float64), axis=1)[:, None] * self.columns.norm.take(self.video_BK)
         return np.divide(dot_BK, length, out=np.zeros_like(dot_BK), where=length > 0)
 
     def _overlap(self, what: str) -> _Overlap:
@@ -123,18 +125,10 @@ class CrossFacts(Facts):
 
 
 def _overlap(history_BL: Codes, video_BK: Codes, codes: Codes) -> _Overlap:
-    """Look each candidate's code up among those of its own history: (request, code) is one sorted key."""
-    base_B1 = np.arange(len(history_BL), dtype=np.int64)[:, None] << 32
-    past_BL = codes[history_BL] * (history_BL >= 0)
-    known = np.flatnonzero(past_BL > 0)
-    if not len(known):
-        nothing = np.zeros(video_BK.shape, dtype=np.int64)
-        return _Overlap(nothing, nothing)
-    keys, first, counts = np.unique((base_B1 + past_BL).ravel()[known], return_index=True, return_counts=True)
-    wanted_BK = base_B1 + codes[video_BK]
-    place_BK = np.minimum(np.searchsorted(keys, wanted_BK), len(keys) - 1)
-    shared_BK = keys[place_BK] == wanted_BK
-    return _Overlap(counts[place_BK] * shared_BK, known[first][place_BK] % history_BL.shape[1])
+    """Compare each candidate's code with all of its own history: L · K comparisons cost less than sorting."""
+    past_BL = np.where(history_BL >= 0, codes.take(history_BL), 0)
+    same_BLK = np.where(past_BL > 0, past_BL, -1)[:, :, None] == codes.take(video_BK)[:, None, :]
+    return _Overlap(same_BLK.sum(axis=1, dtype=np.int32), same_BLK.argmax(axis=1))
 
 
 def _columns(catalogue: Catalogue, viewers: ViewerTable) -> _Columns:

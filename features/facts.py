@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.clock import HOUR_MS
 from core.errors import BadInput
+from data.catalogue import Catalogue
 from features.tiles import Ints, Sum
 
 Doubles = NDArray[np.float64]
@@ -116,6 +117,11 @@ class VideoFacts(Facts):
     """0 where unknown."""
     duration_s_BK: NDArray[np.float32]
     """0 where unknown."""
+
+    @staticmethod
+    def of(catalogue: Catalogue, video_BK: Codes, at_B: Ints, totals: Mapping[Sum, Ints]) -> "VideoFacts":
+        """About the videos at these rows."""
+        return VideoFacts(at_B, totals, catalogue.uploaded_at.take(video_BK), catalogue.duration_s.take(video_BK))
 
     def total(self, spec: Sum) -> Ints:
         """See Facts. [B, K]"""

@@ -8,7 +8,7 @@ Knows nothing of logs, stores, or which features this project has (`definitions`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,9 @@ class Feature:
     freshness_s: int = STREAM_S
     default: float = 0.0
     """The value where nothing is known."""
+
+    moves: ClassVar[bool] = False
+    """Whether the value changes with every millisecond, without an event."""
 
     @cached_property
     def sums(self) -> tuple[Sum, ...]:
@@ -174,6 +177,7 @@ class Share(Feature):
 class TimeSince(Feature):
     """log(1 + time since something, in units of `unit_hours`)."""
 
+    moves: ClassVar[bool] = True
     of: str
     unit_hours: float = 1.0
 

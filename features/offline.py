@@ -103,12 +103,8 @@ class OfflineFeatures:
     def video_dense(self, video_rows: Codes, at: Ints) -> Floats:
         """Numbers of any videos at any instants. video_rows: [B, K], at: [B] → [B, K, Fd]"""
         keys = self._log.video_time.keys(video_rows, np.asarray(at)[:, None])
-        facts = VideoFacts(
-            at_B=np.asarray(at, dtype=np.int64),
-            totals=totals(self._log.video_sums, keys),
-            uploaded_at_BK=self._catalogue.uploaded_at[video_rows],
-            duration_s_BK=self._catalogue.duration_s[video_rows],
-        )
+        sums = totals(self._log.video_sums, keys)
+        facts = VideoFacts.of(self._catalogue, video_rows, np.asarray(at, dtype=np.int64), sums)
         return matrix(self._definitions.video, facts, video_rows.shape)
 
     def _viewer_dense(self) -> Floats:

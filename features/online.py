@@ -16,13 +16,14 @@ from core.clock import HOUR_MS
 from data.catalogue import Catalogue, ViewerTable
 from features.cross import CrossReader
 from features.definitions import Definitions
-from features.facts import Codes, VideoFacts, ViewerFacts
+from features.facts import Codes, ViewerFacts
 from features.kinds import matrix
 from features.offline import known_categories
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from features.states import ViewerState, empty_state, of_events
 from features.store import OnlineStore
 from features.tiles import EventArrays, Ints, Sum
+from features.video_matrix import VideoMatrix
 from features.video_state import VideoState
 
 
@@ -40,6 +41,7 @@ class OnlineFeatures:
         self.schema: FeatureSchema = definitions.schema(catalogue, viewers)
         self._definitions, self._catalogue, self._viewers = definitions, catalogue, viewers
         self._store, self._videos = store, videos
+        self._matrix = VideoMatrix(definitions, catalogue, videos)
         self._cross = CrossReader(definitions, catalogue, viewers)
 
     def viewer_part(self, viewer_ids: Ints, at: Ints) -> ViewerPart:
@@ -56,16 +58,10 @@ class OnlineFeatures:
 
     def assemble(self, part: ViewerPart, video_BK: Codes, at: Ints) -> FeatureBatch:
         """Candidates beside their viewers. Reads memory only, all candidates at once. at: [B]"""
-        facts = VideoFacts(
-            at_B=np.asarray(at, dtype=np.int64),
-            totals=self._videos.totals(video_BK, np.asarray(at, dtype=np.int64)),
-            uploaded_at_BK=self._catalogue.uploaded_at[video_BK],
-            duration_s_BK=self._catalogue.duration_s[video_BK],
-        )
         return FeatureBatch(
             viewer=part,
             video_BK=np.asarray(video_BK, dtype=np.int32),
-            video_dense_BKF=matrix(self._definitions.video, facts, video_BK.shape),
+            video_dense_BKF=self._matrix.read(video_BK, np.asarray(at, dtype=np.int64)),
             cross_dense_BKF=self._cross.dense(part, video_BK),
             cross_codes_BKC=self._cross.codes(part, video_BK),
         )

@@ -30,13 +30,16 @@ class VideoState:
     """[V, S]"""
     newest: Ints
     """[J] the newest tile of each sum."""
+    version: Ints
+    """[V] moves after a video's counters have changed."""
 
     @staticmethod
     def empty(catalogue: Catalogue, definitions: Definitions) -> "VideoState":
         """Nothing has happened yet."""
         sums = definitions.video_sums
         slots = sum(spec.tiles for spec in sums)
-        return VideoState(sums, np.zeros((len(catalogue), slots), dtype=np.int32), np.full(len(sums), -1, dtype=np.int64))
+        counts, newest = np.zeros((len(catalogue), slots), dtype=np.int32), np.full(len(sums), -1, dtype=np.int64)
+        return VideoState(sums, counts, newest, np.zeros(len(catalogue), dtype=np.int64))
 
     @staticmethod
     def from_events(events: pl.DataFrame, catalogue: Catalogue, definitions: Definitions, as_of: int) -> "VideoState":
@@ -57,6 +60,7 @@ class VideoState:
             fresh = tile > self.newest[index] - spec.tiles
             at, slot = at[fresh], begin + tile[fresh] % spec.tiles
             np.add.at(self.counts, (arrays.video_row[at], slot), arrays.amounts(spec, at).astype(np.int32))
+        self.version[arrays.video_row[arrays.video_row >= 0]] += 1
 
     def totals(self, video_BK: Codes, at_B: Ints) -> dict[Sum, Ints]:
         """Every sum of B × K videos at B instants. Each [B, K]; exact: integers below 2⁵³ in float64."""
@@ -76,7 +80,8 @@ class VideoState:
     def load(path: Path, definitions: Definitions) -> "VideoState":
         """The inverse of `save`."""
         tensors = load_file(path)
-        return VideoState(definitions.video_sums, tensors["counts"], tensors["newest"])
+        version = np.zeros(len(tensors["counts"]), dtype=np.int64)
+        return VideoState(definitions.video_sums, tensors["counts"], tensors["newest"], version)
 
     def _begins(self) -> list[int]:
         """First slot of each ring."""
@@ -86,4 +91,5 @@ class VideoState:
         tiles, before = self.sums[index].tiles, int(self.newest[index])
         for fresh in range(max(before + 1, tile - tiles + 1), tile + 1):
             self.counts[:, begin + fresh % tiles] = 0
+            self.version[:] += 1
         self.newest[index] = max(before, tile)

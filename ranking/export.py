@@ -1,6 +1,7 @@
 """A trained ranker → three files of a release that the server reads without torch.
 
-    ranker.onnx                 viewer [B, X], candidate [B, K, Y] → logits [B, K, H]; B and K free; normalisation inside
+    ranker.onnx                 viewer [B, X], numbers [B, K, F], video [B, K, S], cross [B, K, C] → logits [B, K, H]; B and K
+                                free; normalises viewer and numbers; video is [content, normalised | its vector | its codes']
     ranker_tables.safetensors   `video` [V, E], `codes` [T, d]
     ranker.json                 heads, layout, normalisation statistics (copies, for people and monitoring), calibration,
                                 position curve, held-out figures, config with the utility formula
@@ -18,6 +19,7 @@ import torch
 from safetensors.numpy import save_file
 
 from core import config as configs
+from ranking.graph import ServingGraph
 from ranking.model import Network, Ranker
 
 GRAPH, TABLES, FACTS = "ranker.onnx", "ranker_tables.safetensors", "ranker.json"
@@ -49,19 +51,23 @@ def facts(ranker: Ranker) -> dict[str, object]:
 
 
 def _graph(network: Network, path: Path) -> None:
-    """Trace the network over two free dimensions."""
+    """Trace the network, rearranged for serving, over two free dimensions."""
     columns = network.columns
-    network = network.cpu().eval()
-    example = (torch.zeros(2, columns.viewer_width), torch.zeros(2, 3, columns.candidate_width))
+    graph = ServingGraph(network.cpu().eval())
+    of_cross = columns.cross_fields * columns.code_dim
+    of_video = columns.candidate_width - columns.pair_numbers - of_cross
+    widths = {"numbers": columns.pair_numbers, "video": of_video, "cross": of_cross}
+    example = (torch.zeros(2, columns.viewer_width), *(torch.zeros(2, 3, width) for width in widths.values()))
+    free = {name: {0: "B", 1: "K"} for name in (*widths, "logits")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            graph,
             example,
             str(path),
-            input_names=["viewer", "candidate"],
+            input_names=["viewer", *widths],
             output_names=["logits"],
-            dynamic_axes={"viewer": {0: "B"}, "candidate": {0: "B", 1: "K"}, "logits": {0: "B", 1: "K"}},
+            dynamic_axes={"viewer": {0: "B"}, **free},
             dynamo=False,
         )
     onnx.checker.check_model(str(path))

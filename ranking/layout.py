@@ -20,6 +20,8 @@ from ranking.config import RankerConfig
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]
+NUMBER_LIMIT = 6.0
+"""Normalised numbers are clipped here, so that an outlier at serving stays in a range the network knows."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,20 @@ class Layout:
     """The same for category, channel, language and then the cross codes."""
     num_codes: int
     """Rows of the code table."""
+    video_fields: int
+    """Code fields of a video: category, channel, language."""
+    content_dim: int
+    """Numbers that are the video's content vector, the last of `candidate_numbers`."""
+
+    @property
+    def cross_fields(self) -> int:
+        """Cx: code fields of a pair, the last of `candidate_offsets`; those before belong to the video."""
+        return len(self.candidate_offsets) - self.video_fields
+
+    @property
+    def pair_numbers(self) -> int:
+        """1 affinity + Fd + Fx: the numbers that change with the request."""
+        return self.candidate_numbers - self.content_dim
 
     @property
     def viewer_width(self) -> int:
@@ -63,7 +79,15 @@ def layout(schema: FeatureSchema, config: RankerConfig) -> Layout:
         viewer_offsets=starts[:split],
         candidate_offsets=starts[split:-1],
         num_codes=starts[-1],
+        video_fields=len(schema.video_code_sizes),
+        content_dim=schema.content_size,
     )
+
+
+def normalised(numbers: Floats, mean: Floats, std: Floats) -> Floats:
+    """Standardised and clipped; a number that is missing (NaN) counts as average. [..., F]"""
+    scaled = (numbers - mean) / std
+    return np.clip(np.where(np.isnan(scaled), 0, scaled), -NUMBER_LIMIT, NUMBER_LIMIT).astype(np.float32)
 
 
 def candidate_numbers(batch: FeatureBatch, affinity_BK: Floats, catalogue: Catalogue) -> Floats:
@@ -82,13 +106,12 @@ def candidate_codes(batch: FeatureBatch, catalogue: Catalogue, columns: Layout) 
 
 def video_codes(catalogue: Catalogue, columns: Layout) -> Codes:
     """[V, 3] rows of the code table: category, channel, language of every video."""
-    return catalogue.codes + np.asarray(columns.candidate_offsets[: catalogue.codes.shape[1]], dtype=np.int32)
+    return catalogue.codes + np.asarray(columns.candidate_offsets[: columns.video_fields], dtype=np.int32)
 
 
 def cross_codes(batch: FeatureBatch, columns: Layout) -> Codes:
     """[B, K, Cx] rows of the code table: the cross codes."""
-    offsets = columns.candidate_offsets[len(columns.candidate_offsets) - batch.cross_codes_BKC.shape[2] :]
-    return batch.cross_codes_BKC + np.asarray(offsets, dtype=np.int32)
+    return batch.cross_codes_BKC + np.asarray(columns.candidate_offsets[columns.video_fields :], dtype=np.int32)
 
 
 def viewer_codes(batch: FeatureBatch, columns: Layout) -> Codes:

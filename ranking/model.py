@@ -1,7 +1,7 @@
 """The multi-task ranker in torch: look-ups, a network over gathered vectors, and a position bias that is left behind.
 
     Embedder      ids → viewer_BX, candidate_BKY (columns as in `ranking.layout`)
-    Network       viewer_BX, candidate_BKY → logits_BKH. The part that is exported: it knows no ids
+    Network       viewer_BX, candidate_BKY → logits_BKH. What is exported (`ranking.graph`): it knows no ids
     PositionBias  slot, device → log-odds added to `click` in training only (Zhao et al., RecSys 2019)
 
 Network: normalised numbers, embeddings and the product (candidate vector × history vector) form x0; DCN-v2 cross layers of low
@@ -27,12 +27,10 @@ from features.schema import FeatureSchema
 from ranking.batches import Inputs
 from ranking.calibrate import Curve
 from ranking.config import RankerConfig
-from ranking.layout import Layout
+from ranking.layout import NUMBER_LIMIT, Layout
 
 _VIDEO = "video"
 _TABLE_PREFIX = "embedder.video."
-NUMBER_LIMIT = 6.0
-"""Normalised numbers are clipped here, so that an outlier at serving stays in a range the network knows."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,8 @@ class Network(nn.Module):
     def forward(self, viewer_BX: Tensor, candidate_BKY: Tensor) -> Tensor:
         """[B, X], [B, K, Y] → [B, K, H]"""
         fv, fc, e = self.columns.viewer_numbers, self.columns.candidate_numbers, self.columns.video_dim
-        viewer_numbers = _normalise(viewer_BX[:, :fv], self.viewer_mean, self.viewer_std)
-        numbers = _normalise(candidate_BKY[..., :fc], self.candidate_mean, self.candidate_std)
+        viewer_numbers = normalise(viewer_BX[:, :fv], self.viewer_mean, self.viewer_std)
+        numbers = normalise(candidate_BKY[..., :fc], self.candidate_mean, self.candidate_std)
         product = viewer_BX[:, None, fv : fv + e] * candidate_BKY[..., fc : fc + e]
         viewer = torch.cat([viewer_numbers, viewer_BX[:, fv:]], dim=1)
         viewer = viewer.unsqueeze(1).expand(-1, candidate_BKY.shape[1], -1)
@@ -101,8 +99,8 @@ class Network(nn.Module):
         return (towers * self.outputs).sum(-1) + self.linear(numbers)
 
 
-def _normalise(numbers: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Standardised and clipped; a number that is missing (NaN) counts as average."""
+def normalise(numbers: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Standardised and clipped; a number that is missing (NaN) counts as average. `layout.normalised` is its twin."""
     scaled = (numbers - mean) / std
     return torch.where(torch.isnan(scaled), 0.0, scaled).clamp(-NUMBER_LIMIT, NUMBER_LIMIT)
 

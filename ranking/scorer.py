@@ -32,6 +32,7 @@ from ranking.config import CombineConfig, RankerConfig
 from ranking.layout import Layout
 
 Floats = NDArray[np.float32]
+_INPUTS = {"viewer", "numbers", "video", "cross"}
 _LARGEST = 65_536
 """Most candidates per run of the network, which bounds memory in offline evaluation."""
 
@@ -44,9 +45,8 @@ class Scorer:
     combine: CombineConfig
     """The utility formula that was released with these scores."""
     columns: Layout
-    catalogue: Catalogue
     video_VS: Floats
-    """[V, E + 3d] each video's vector, then those of its category, channel and language."""
+    """[V, C + E + 3d] each video's content, normalised, its vector, then those of its category, channel and language."""
     codes_TD: Floats
     curves: dict[str, Curve]
     watch_scale: float
@@ -96,10 +96,10 @@ class Scorer:
             raise BadInput(f"affinity is {affinity_BK.shape} for {batch.video_BK.shape} candidates")
         if not batch.video_BK.size:
             return np.empty((num_requests, num_candidates, len(self.heads)), dtype=np.float32)
-        viewer, candidate = self._viewer(batch), self._candidate(batch, affinity_BK)
+        inputs = {"viewer": self._viewer(batch), **self._candidate(batch, affinity_BK)}
         step = max(_LARGEST // num_candidates, 1)
         pieces = [
-            self.session.run(None, {"viewer": viewer[i : i + step], "candidate": candidate[i : i + step]})[0]
+            self.session.run(None, {name: values[i : i + step] for name, values in inputs.items()})[0]
             for i in range(0, num_requests, step)
         ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -108,36 +108,39 @@ class Scorer:
         """[B, X] numbers, mean of the history's vectors, code vectors."""
         history = batch.viewer.history_BL
         present = (history >= 0).astype(np.float32)[:, None]
-        vectors = self.video_VS[:, : self.columns.video_dim][history]
+        begin = self.columns.content_dim
+        vectors = self.video_VS[:, begin : begin + self.columns.video_dim][history]
         bag = np.matmul(present, vectors)[:, 0] / np.maximum(present.sum(axis=2), 1)
         codes = self.codes_TD[lay.viewer_codes(batch, self.columns)].reshape(len(history), -1)
         return np.concatenate([batch.viewer.dense_BF, bag, codes], axis=1, dtype=np.float32)
 
-    def _candidate(self, batch: FeatureBatch, affinity_BK: Floats) -> Floats:
-        """[B, K, Y] numbers, video vector, code vectors."""
+    def _candidate(self, batch: FeatureBatch, affinity_BK: Floats) -> dict[str, Floats]:
+        """The candidates' columns in three pieces, by input of the network. [B, K, …] each"""
         rows, crossed = batch.video_BK, lay.cross_codes(batch, self.columns)
-        pieces = (
-            affinity_BK[..., None],
-            batch.video_dense_BKF,
-            batch.cross_dense_BKF,
-            self.catalogue.content.take(rows, axis=0),
-            self.video_VS.take(rows, axis=0),
-            self.codes_TD.take(crossed, axis=0).reshape(*rows.shape, -1),
-        )
-        return np.concatenate(pieces, axis=-1, dtype=np.float32)
+        numbers = (affinity_BK[..., None], batch.video_dense_BKF, batch.cross_dense_BKF)
+        return {
+            "numbers": np.concatenate(numbers, axis=-1, dtype=np.float32),
+            "video": self.video_VS.take(rows, axis=0),
+            "cross": self.codes_TD.take(crossed, axis=0).reshape(*rows.shape, -1),
+        }
 
 
 def _assemble(facts: dict[str, Any], tables: dict[str, Floats], session: ort.InferenceSession, catalogue: Catalogue) -> Scorer:
+    if {found.name for found in session.get_inputs()} != _INPUTS:
+        raise ReleaseRefused("the ranker was exported by an earlier version of this program: train a new release")
     columns, videos = configs.from_dict(Layout, facts["layout"]), tables["video"]
     if len(videos) != len(catalogue):
         raise ReleaseRefused(f"the ranker knows {len(videos)} videos and the catalogue has {len(catalogue)}")
     of_video = tables["codes"][lay.video_codes(catalogue, columns)].reshape(len(videos), -1)
+    mean, std = (
+        np.array(facts["normalisation"][f"candidate_{name}"][columns.pair_numbers :], dtype=np.float32)
+        for name in ("mean", "std")
+    )
     return Scorer(
         heads=tuple(facts["heads"]),
         combine=configs.from_dict(RankerConfig, facts["config"]).combine,
         columns=columns,
-        catalogue=catalogue,
-        video_VS=np.concatenate([videos, of_video], axis=1),
+        video_VS=np.concatenate([lay.normalised(catalogue.content, mean, std), videos, of_video], axis=1),
         codes_TD=tables["codes"],
         curves={head: configs.from_dict(Curve, curve) for head, curve in facts["curves"].items()},
         watch_scale=float(facts["watch_scale"]),

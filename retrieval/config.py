@@ -154,8 +154,10 @@ class IndexConfig:
     """How the vectors are searched."""
 
     kind: str = "auto"
-    """auto (exact below `exact_below` vectors, then hnsw), exact, hnsw or ivfpq."""
-    exact_below: int = 100_000
+    """auto (exact below `exact_below` vectors, half below `scan_below`, then hnsw), exact, half, hnsw or ivfpq."""
+    exact_below: int = 20_000
+    scan_below: int = 100_000
+    """From here on a graph is faster than looking at every vector."""
     hnsw_links: int = 32
     """Neighbours kept per vector and layer."""
     hnsw_build_depth: int = 200
@@ -176,5 +178,5 @@ class IndexConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError on an unknown kind."""
-        if self.kind not in ("auto", "exact", "hnsw", "ivfpq"):
-            raise ConfigError(f"index kind '{self.kind}' is none of auto, exact, hnsw, ivfpq")
+        if self.kind not in ("auto", "exact", "half", "hnsw", "ivfpq"):
+            raise ConfigError(f"index kind '{self.kind}' is none of auto, exact, half, hnsw, ivfpq")

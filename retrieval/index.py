@@ -1,7 +1,8 @@
 """Nearest videos to a viewer vector: build, measure, search, save. The only file that knows FAISS.
 
-Exact search up to `IndexConfig.exact_below` vectors; above that a graph (HNSW, Malkov & Yashunin 2018); inverted lists with
-product quantisation and exact re-ranking (IVF-PQ + RFlat) on request. Scores are inner products, which on the unit vectors
+Small sets are searched exactly. Up to `IndexConfig.scan_below` every vector is looked at in 16 bits (bfloat16: memory bounds
+the scan); above that a graph (HNSW, Malkov & Yashunin 2018); inverted lists with product quantisation and exact re-ranking
+(IVF-PQ + RFlat) on request. Scores are inner products, which on the unit vectors
 demanded here order videos exactly as the towers do. An approximate index is searched harder and harder until it finds
 `min_recall` of the exact `recall_at` nearest of held-out queries; one that never does is refused.
 Knows rows only, never ids: row i is the i-th vector it was given.
@@ -22,7 +23,7 @@ from core import rng
 from core.errors import BadInput, IndexRefused, ReleaseRefused
 from retrieval.config import IndexConfig
 
-EXACT, HNSW, IVFPQ = "exact", "hnsw", "ivfpq"
+EXACT, HALF, HNSW, IVFPQ = "exact", "half", "hnsw", "ivfpq"
 _IVFPQ_REFINE = 8
 
 Floats = NDArray[np.float32]
@@ -38,7 +39,7 @@ class VectorIndex:
     dim: int
     num: int
     effort: int
-    """efSearch of hnsw, lists probed by ivfpq, 0 for exact."""
+    """efSearch of hnsw, lists probed by ivfpq, 0 for a scan."""
     recall: float
     """Measured at build: share of the exact `recall_at` nearest that were found."""
     recall_at: int
@@ -99,12 +100,12 @@ def build(vectors: Floats, config: IndexConfig, queries: Floats | None = None) -
         IndexRefused: recall stays below `config.min_recall` at `config.max_effort`.
     """
     vectors = _checked(vectors)
-    kind = config.kind if config.kind != "auto" else (EXACT if len(vectors) < config.exact_below else HNSW)
+    kind = _kind(len(vectors), config)
     if kind == EXACT or not len(vectors):
         exact = faiss.IndexFlatIP(vectors.shape[1])
         exact.add(vectors)
         return VectorIndex(exact, EXACT, vectors.shape[1], len(vectors), 0, 1.0, config.recall_at)
-    raw = _hnsw(vectors, config) if kind == HNSW else _ivfpq(vectors, config)
+    raw = {HALF: _half, HNSW: _hnsw, IVFPQ: _ivfpq}[kind](vectors, config)
     queries = _held_out(vectors, config) if queries is None else queries[: config.recall_queries]
     return _tuned(raw, kind, vectors, queries, config)
 
@@ -154,6 +155,18 @@ def _checked(vectors: Floats) -> Floats:
     return vectors
 
 
+def _kind(num: int, config: IndexConfig) -> str:
+    if config.kind != "auto":
+        return config.kind
+    return EXACT if num < config.exact_below else HALF if num < config.scan_below else HNSW
+
+
+def _half(vectors: Floats, config: IndexConfig) -> Any:
+    index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT)
+    index.add(vectors)
+    return index
+
+
 def _hnsw(vectors: Floats, config: IndexConfig) -> Any:
     index = faiss.IndexHNSWFlat(vectors.shape[1], config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = config.hnsw_build_depth
@@ -172,13 +185,13 @@ def _ivfpq(vectors: Floats, config: IndexConfig) -> Any:
 
 
 def _tuned(raw: Any, kind: str, vectors: Floats, queries: Floats, config: IndexConfig) -> VectorIndex:
-    effort = config.effort
+    effort = 0 if kind == HALF else config.effort
     while True:
         index = VectorIndex(raw, kind, vectors.shape[1], len(vectors), effort, 0.0, config.recall_at)
         recall = measured_recall(index, vectors, queries, config.recall_at)
         if recall >= config.min_recall:
             return VectorIndex(raw, kind, vectors.shape[1], len(vectors), effort, recall, config.recall_at)
-        if effort * 2 > config.max_effort:
+        if kind == HALF or effort * 2 > config.max_effort:
             raise IndexRefused(
                 f"{kind} finds {recall:.3f} of the exact {config.recall_at} nearest at effort {effort}, "
                 f"below {config.min_recall}: raise max_effort or hnsw_links, or use kind=exact"

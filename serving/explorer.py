@@ -70,13 +70,13 @@ def explore(ranked: Indices, members: Indices, weight_P: Weights, config: Explor
     propensities, exploration = np.ones(num_slots), np.zeros(num_slots, dtype=bool)
     if config.epsilon <= 0 or not len(members):
         return Page(ranked, propensities, exploration)
-    draws = rng.stream(config.seed, "explore", request_id).random((num_slots, 2))
+    draws = rng.uniforms(2 * num_slots, config.seed, "explore", request_id)
     queue, left, chosen = ranked.tolist(), dict(zip(members.tolist(), weight_P.tolist(), strict=True)), []
     for slot in range(num_slots):
         pick = queue[0]
         if left and (not config.slots or slot in config.slots):
-            greedy, chance = pick, bool(draws[slot, 0] < config.epsilon)
-            pick = _draw(left, draws[slot, 1]) if chance else greedy
+            greedy, chance = pick, draws[2 * slot] < config.epsilon
+            pick = _draw(left, draws[2 * slot + 1]) if chance else greedy
             exploration[slot] = chance
             share = left.get(pick, 0.0) / sum(left.values())
             propensities[slot] = (1 - config.epsilon) * (pick == greedy) + config.epsilon * share

@@ -4,7 +4,8 @@ Made once per release and process. The state starts from the release (the store 
 the event log after `loaded.log_offset`, where `LiveRelease.consumer` starts.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from experiments.config import ExperimentsConfig
 from features.online import OnlineFeatures
 from features.store import OnlineStore
 from serving.activity import LiveActivity
-from serving.arms import ArmRecommender
+from serving.arms import ArmRecommender, Base
 from serving.config import ServingConfig
 from serving.consumer import Consumer, MemoryOffset, Offset
 from serving.recommender import Recommender
@@ -34,8 +35,18 @@ class LiveRelease:
     recommender: Recommender | ArmRecommender
     features: OnlineFeatures
     suppressed: Suppressed
+    base: Base
+    """What arms are made from."""
     writes_store: bool = True
     """Whether this process applies events to the store; of several that share one, exactly one does."""
+
+    def among(self, experiments: ExperimentsConfig, challengers: "Mapping[str, LiveRelease] | None" = None) -> ArmRecommender:
+        """Its policy while experiments run; `challengers` are the other releases that arms name. Cheap: nothing is loaded.
+
+        Raises:
+            ReleaseRefused: see ArmRecommender.
+        """
+        return ArmRecommender(experiments, self.base, {name: other.base for name, other in (challengers or {}).items()})
 
     def apply(self, events: pa.Table) -> None:
         """Take in events in log order. Raises StoreUnavailable; apply the same events again then."""
@@ -55,6 +66,7 @@ def go_live(
     writes_store: bool = True,
     config: ServingConfig | None = None,
     experiments: ExperimentsConfig | None = None,
+    challengers: Mapping[str, LiveRelease] | None = None,
 ) -> LiveRelease:
     """Put a release into service.
 
@@ -65,6 +77,7 @@ def go_live(
         writes_store: see LiveRelease.
         config: instead of the release's own.
         experiments: what runs; every request gets the arm of its viewer.
+        challengers: releases in service that its arms name; each has a store and a consumer of its own.
 
     Raises:
         StoreUnavailable: the store could not be filled.
@@ -74,15 +87,21 @@ def go_live(
         store.load(loaded.viewer_states())
     features = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, store, loaded.video_state)
     suppressed = Suppressed(loaded.catalogue)
+    base = _base(loaded, features, suppressed, config or loaded.config)
+    live = LiveRelease(loaded, base.build(base.config), features, suppressed, base, writes_store)
+    if experiments is not None:
+        live = replace(live, recommender=live.among(experiments, challengers))
+    _try(live.recommender, loaded)
+    return live
+
+
+def _base(loaded: LoadedRelease, features: OnlineFeatures, suppressed: Suppressed, config: ServingConfig) -> Base:
     activity = LiveActivity(loaded.video_state)
 
     def build(chosen: ServingConfig) -> Recommender:
         return loaded.recommender(features, videos=activity, config=chosen, suppressed=suppressed)
 
-    chosen = config or loaded.config
-    recommender = build(chosen) if experiments is None else ArmRecommender(experiments, chosen, build)
-    _try(recommender, loaded)
-    return LiveRelease(loaded, recommender, features, suppressed, writes_store)
+    return Base(config, build)
 
 
 def _try(recommender: Recommender | ArmRecommender, loaded: LoadedRelease) -> None:

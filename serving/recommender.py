@@ -203,7 +203,7 @@ class Recommender:
         rows, viewer_BD = candidates.rows_BK, candidates.query.viewer_BD
         if viewer_BD is None or not rows.size:
             return np.zeros(rows.shape, dtype=np.float32)
-        return (self.parts.video_VD[rows] @ viewer_BD[:, :, None])[..., 0]
+        return (self.parts.video_VD.take(rows, axis=0) @ viewer_BD[:, :, None])[..., 0]
 
     def _utility(self, candidates: CandidateSet, scores: Mapping[str, Floats], log: Trace) -> Floats:
         rows = candidates.rows_BK

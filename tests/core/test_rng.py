@@ -1,4 +1,5 @@
 import numpy as np
+from scipy import stats
 
 from core import rng
 
@@ -31,3 +32,11 @@ def test_seed_purpose_and_keys_all_matter() -> None:
 def test_neighbouring_streams_do_not_correlate() -> None:
     a, b = rng.stream(0, "pair", 0).random(20_000), rng.stream(0, "pair", 1).random(20_000)
     assert abs(np.corrcoef(a, b)[0, 1]) < 4 / np.sqrt(20_000)
+
+
+def test_uniforms_replay_are_uniform_and_independent_of_how_many_are_drawn() -> None:
+    few, many = rng.uniforms(3, 7, "explore", "r-1"), rng.uniforms(20_000, 7, "explore", "r-1")
+    assert many[:3] == few
+    assert stats.kstest(many, "uniform").pvalue > 0.01
+    assert rng.uniforms(3, 8, "explore", "r-1") != few
+    assert rng.uniforms(3, 7, "explore", "r-2") != few

@@ -48,7 +48,8 @@ def test_every_kind_reaches_its_bound_and_survives_saving(kind, tmp_path):
 def test_size_decides_the_kind():
     vectors = clustered(300)
     assert indexes.build(vectors, IndexConfig(exact_below=301)).kind == "exact"
-    assert indexes.build(vectors, IndexConfig(exact_below=300)).kind == "hnsw"
+    assert indexes.build(vectors, IndexConfig(exact_below=300)).kind == "half"
+    assert indexes.build(vectors, IndexConfig(exact_below=0, scan_below=300)).kind == "hnsw"
 
 
 def test_an_index_that_misses_is_refused():
