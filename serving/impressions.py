@@ -5,13 +5,14 @@ at a time. When the log cannot take them for long, or the queue is full, pages a
 slow down answers. `received_at` is stamped just before the append, so that the log's order is the order of knowing.
 """
 
-import json
 import logging
 import queue
 import threading
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from core import columns as c
@@ -45,7 +46,7 @@ def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: 
         c.PROPENSITY: [float(p) for slate in slates for p in slate.propensities],
         c.EXPLORATION: [bool(flag) for slate in slates for flag in slate.exploration],
         c.FEATURE_HASH: [slate.feature_hash for _, slate in shown],
-        c.DETAIL: [_scores(slate, position) for (_, slate), position in zip(shown, positions, strict=True)],
+        c.DETAIL: [scores for slate in slates for scores in _scores(slate)],
     }
     nothing = [None] * len(shown)
     return pa.table(
@@ -53,9 +54,12 @@ def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: 
     )
 
 
-def _scores(slate: Slate, position: int) -> str | None:
-    scores = {head: round(float(values[position]), 6) for head, values in slate.scores.items() if np.isfinite(values[position])}
-    return json.dumps(scores, sort_keys=True) if scores else None
+def _scores(slate: Slate) -> list[str | None]:
+    """Of every slot, as JSON without what is not a number; None where nothing is left."""
+    heads = sorted(slate.scores)
+    slots = zip(*(np.asarray(slate.scores[head], dtype=np.float64).round(6).tolist() for head in heads), strict=True)
+    told = [{head: score for head, score in zip(heads, slot, strict=True) if isfinite(score)} for slot in slots]
+    return [orjson.dumps(scores).decode() if scores else None for scores in told] if heads else [None] * len(slate.video_ids)
 
 
 class ImpressionLogger:
