@@ -8,7 +8,6 @@ Arrivals are random and open-loop. Load generator and service share the machine'
 
 import asyncio
 import json
-import socket
 import statistics
 import sys
 import time
@@ -21,7 +20,7 @@ import numpy as np
 
 from benchmarks import results_file
 from core import rng
-from core.process import answers, start_child, stop_children
+from core.process import answers, free_port, start_child, stop_children
 
 STAGE_SAMPLES = 200
 NUM_VIEWERS = 20_000
@@ -42,7 +41,7 @@ def main() -> None:
 
 def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
     """Serve, load, and describe."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     began = time.monotonic()
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *(["--space", space] if space else [])]
@@ -98,12 +97,6 @@ def _stages(url: str) -> dict[str, float]:
 def _resident_mib(pid: int) -> int:
     line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
     return int(line.split()[1]) // 1024
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -96,13 +96,17 @@ class Scorer:
             raise BadInput(f"affinity is {affinity_BK.shape} for {batch.video_BK.shape} candidates")
         if not batch.video_BK.size:
             return np.empty((num_requests, num_candidates, len(self.heads)), dtype=np.float32)
-        inputs = {"viewer": self._viewer(batch), **self._candidate(batch, affinity_BK)}
+        inputs = self.inputs(batch, affinity_BK)
         step = max(_LARGEST // num_candidates, 1)
         pieces = [
             self.session.run(None, {name: values[i : i + step] for name, values in inputs.items()})[0]
             for i in range(0, num_requests, step)
         ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def inputs(self, batch: FeatureBatch, affinity_BK: Floats) -> dict[str, Floats]:
+        """What the network reads, by name: one row per request, or one per candidate in three pieces."""
+        return {"viewer": self._viewer(batch), **self._candidate(batch, affinity_BK)}
 
     def _viewer(self, batch: FeatureBatch) -> Floats:
         """[B, X] numbers, mean of the history's vectors, code vectors."""

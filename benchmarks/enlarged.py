@@ -1,0 +1,116 @@
+"""A release of N videos out of a trained one, so that serving can be measured at sizes that nobody trains in minutes.
+
+The added videos are siblings of the trained ones: the content of one, moved a little, with the category, channel, language and
+age of another of the same category, put through the release's own video tower, which needs no id. So vectors lie where our
+towers put them, in the crowds that make nearest-neighbour search hard; counters, durations and titles are the sibling's. What
+needs a history starts empty: neighbours and the ranker's own vectors. All goes through a release's real files, so the service
+that opens them is the real one.
+
+Shape legend: V trained videos, M added ones, D vector size.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from core import columns as c
+from core import release, rng
+from data.catalogue import Catalogue
+from pipelines import spaces
+from pipelines.spaces import Space
+from ranking.export import TABLES as RANKER_TABLES
+from retrieval import index as indexes
+from retrieval.config import IndexConfig
+from retrieval.cowatch import CoWatch
+from retrieval.encoder import VECTORS, VideoEncoder
+from serving import releases, search
+
+CONTENT_NOISE = 0.5
+"""Standard deviation of a content vector's change, in units of the content's own."""
+_BUILD_DEPTH = 80
+"""Of the graph: half of what a release uses, and half the time; the recall bound holds all the same."""
+
+
+def enlarge(var_dir: Path, source: Space, num_videos: int) -> Space:
+    """The space `<source>-<N>` with one live release of `num_videos`; made once for every live release of `source`."""
+    base_id = release.resolve(source.releases, "live") or ""
+    base = release.load(source.releases, base_id)
+    space = spaces.open_space(var_dir, f"{source.name}-{num_videos}")
+    made = release.resolve(space.releases, "live")
+    if made and release.load(space.releases, made).manifest.config_fingerprint == f"{base_id}+{num_videos}":
+        return space
+    facts = asdict(base.manifest) | {"config_fingerprint": f"{base_id}+{num_videos}"}
+    for name in ("release_id", "files"):
+        facts.pop(name)
+    shutil.rmtree(space.releases, ignore_errors=True)
+    published = release.publish(space.releases, lambda path: _write(base.path, path, num_videos), **facts)
+    release.point(space.releases, "live", published.release_id)
+    return space
+
+
+def _write(base: Path, path: Path, num_videos: int) -> None:
+    """All files of the release, the ones with a row per video made longer."""
+    shutil.copytree(base, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(release.MANIFEST, search.FILE))
+    catalogue = Catalogue.load(base / releases.CATALOGUE)
+    random = rng.stream(1, "enlarged")
+    sibling_M = random.integers(0, len(catalogue), num_videos - len(catalogue))
+    larger = _catalogue(catalogue, sibling_M, random)
+    larger.save(path / releases.CATALOGUE)
+    vectors = _vectors(base, larger, len(catalogue))
+    np.save(path / VECTORS, vectors)
+    indexes.build(vectors, IndexConfig(hnsw_build_depth=_BUILD_DEPTH)).save(path / releases.INDEX)
+    _lengthen(base / releases.VIDEO_STATE, path / releases.VIDEO_STATE, "counts", lambda counts: counts[sibling_M])
+    _lengthen(
+        base / RANKER_TABLES,
+        path / RANKER_TABLES,
+        "video",
+        lambda videos: np.zeros((len(sibling_M), videos.shape[1]), np.float32),
+    )
+    neighbours = CoWatch.load(base)
+    fill = ((0, len(sibling_M)), (0, 0))
+    CoWatch(np.pad(neighbours.rows_VN, fill, constant_values=-1), np.pad(neighbours.weights_VN, fill)).save(path)
+    search.build(larger, path)
+
+
+def _catalogue(catalogue: Catalogue, sibling_M: NDArray[np.int64], random: np.random.Generator) -> Catalogue:
+    """The trained videos and M more, with ids above theirs."""
+    frame, content = catalogue.frame, catalogue.content[sibling_M]
+    moved = content + CONTENT_NOISE * catalogue.content.std(axis=0) * random.standard_normal(content.shape, dtype=np.float32)
+    other = frame[_same_category(catalogue.category, sibling_M, random)]
+    video_id = pl.Series(c.VIDEO_ID, int(catalogue.video_ids.max()) + 1 + np.arange(len(sibling_M)))
+    attributes = [c.CHANNEL_ID, c.CHANNEL, c.CATEGORY, c.LANGUAGE, c.UPLOADED_AT]
+    added = frame[sibling_M].with_columns(
+        video_id,
+        video_id.cast(pl.String).alias(c.EXTERNAL_ID),
+        pl.Series(c.CONTENT, moved).cast(frame.schema[c.CONTENT]),
+        *(other[name] for name in attributes),
+    )
+    return Catalogue.of(pl.concat([frame, added]))
+
+
+def _same_category(category_V: NDArray[np.int32], rows_M: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+    """A random row of the category of each row."""
+    order = np.argsort(category_V, kind="stable")
+    begin = np.searchsorted(category_V[order], np.arange(category_V.max() + 2))
+    wanted = category_V[rows_M]
+    place = begin[wanted] + (random.random(len(rows_M)) * (begin[wanted + 1] - begin[wanted])).astype(np.int64)
+    return order[place]
+
+
+def _vectors(base: Path, larger: Catalogue, num_trained: int) -> NDArray[np.float32]:
+    """[V + M, D]: the release's own, then what its video tower says."""
+    tower, new = VideoEncoder.load(base), slice(num_trained, None)
+    added = tower.encode(larger.content[new], larger.codes[new], larger.uploaded_at[new], tower.trained_at)
+    return np.concatenate([np.load(base / VECTORS), added])
+
+
+def _lengthen(source: Path, target: Path, name: str, more: Callable[[NDArray], NDArray]) -> None:
+    """Append `more(tensor)` to one tensor of a file."""
+    tensors = load_file(source)
+    save_file(tensors | {name: np.concatenate([tensors[name], more(tensors[name])])}, target)
