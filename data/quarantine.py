@@ -34,6 +34,8 @@ class RawTable:
     """Rows read, broken ones included."""
     broken: pl.DataFrame
     warnings: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+    """The files it was read from."""
 
     @property
     def columns(self) -> list[str]:

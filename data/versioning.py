@@ -4,7 +4,8 @@
                          viewers.parquet  videos.parquet  snapshot.json
 
 The id hashes values and schema, not files: it is the same on every machine and with every Parquet version. Written to a
-temporary directory and renamed, so a reader sees all of it or nothing.
+temporary directory and renamed, so a reader sees all of it or nothing. Viewers who were forgotten since (`data.tombstones`,
+beside `root`) are left out when a snapshot is opened: it can then no longer be reproduced, and `forgotten` says so.
 """
 
 import hashlib
@@ -14,13 +15,18 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from core import columns as c
+from core import config
 from core.errors import BadInput
+from core.events import SCHEMA_VERSION
+from data import files, lineage, tombstones
 from data.dataset import Dataset
+from data.tombstones import Tombstones
 
 _MANIFEST = "snapshot.json"
 _TABLES = ("events", "viewers", "videos")
@@ -41,10 +47,16 @@ class Snapshot:
     first_at: int
     """received_at of the first event, ms."""
     last_at: int
+    schema_version: int = 0
+    """Of events; 0 in snapshots from before it was written down."""
+    schema_hash: str = ""
+    """Of the three tables, see `lineage.schema_hash`."""
+    origin: lineage.Origin | None = None
+    """What it was made from, the first time."""
 
 
-def snapshot(dataset: Dataset, root: Path, code_version: str) -> Snapshot:
-    """Freeze `dataset` under `root`; the same content again returns the snapshot that is there."""
+def snapshot(dataset: Dataset, root: Path, code_version: str, origin: lineage.Origin | None = None) -> Snapshot:
+    """Freeze `dataset` under `root`; the same content again returns the snapshot that is there, with its first origin."""
     snapshot_id = content_hash(dataset)
     if (root / snapshot_id / _MANIFEST).is_file():
         return _describe(root / snapshot_id)
@@ -58,6 +70,9 @@ def snapshot(dataset: Dataset, root: Path, code_version: str) -> Snapshot:
         "num_videos": len(dataset.videos),
         "first_at": int(received.min() or 0),  # type: ignore[arg-type]
         "last_at": int(received.max() or 0),  # type: ignore[arg-type]
+        "schema_version": SCHEMA_VERSION,
+        "schema_hash": lineage.schema_hash(),
+        "origin": asdict(origin) if origin else None,
     }
     staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=root))
     try:
@@ -72,21 +87,46 @@ def snapshot(dataset: Dataset, root: Path, code_version: str) -> Snapshot:
 
 
 def open_snapshot(root: Path, snapshot_id: str, *, verify: bool = False) -> Dataset:
-    """The dataset as it was frozen; with `verify`, recompute its hash.
+    """The dataset as it was frozen, less the viewers forgotten since; with `verify`, recompute the hash of what is stored.
 
     Raises:
         BadInput: no such snapshot, or its content is not what its name says.
+    """
+    found = describe(root, snapshot_id)
+    events = pl.concat([pl.read_parquet(part) for part in days(found).values()], rechunk=True)
+    viewers, videos = (pl.read_parquet(found.path / f"{table}.parquet") for table in ("viewers", "videos"))
+    dataset = Dataset(found.name, events, viewers, videos)
+    if verify and content_hash(dataset) != snapshot_id:
+        raise BadInput(f"snapshot {snapshot_id} was changed after it was written; take it anew")
+    return tombstones.read(root.parent).dataset(dataset)
+
+
+def describe(root: Path, snapshot_id: str) -> Snapshot:
+    """What is known of one snapshot.
+
+    Raises:
+        BadInput: there is no such snapshot.
     """
     path = root / snapshot_id
     if not (path / _MANIFEST).is_file():
         known = ", ".join(found.snapshot_id for found in list_snapshots(root)) or "none"
         raise BadInput(f"no snapshot '{snapshot_id}' in {root}; there are: {known}")
-    parts = [pl.read_parquet(part) for part in sorted(path.glob("events/date=*/part.parquet"))]
-    viewers, videos = pl.read_parquet(path / "viewers.parquet"), pl.read_parquet(path / "videos.parquet")
-    dataset = Dataset(_describe(path).name, pl.concat(parts, rechunk=True), viewers, videos)
-    if verify and content_hash(dataset) != snapshot_id:
-        raise BadInput(f"snapshot {snapshot_id} was changed after it was written; take it anew")
-    return dataset
+    return _describe(path)
+
+
+def days(found: Snapshot) -> dict[str, Path]:
+    """Day of `received_at` (UTC, `2026-01-31`) → the file with its events, in order."""
+    parts = sorted(found.path.glob("events/date=*/part.parquet"))
+    return {part.parent.name.removeprefix("date="): part for part in parts}
+
+
+def forgotten(found: Snapshot, marked: Tombstones) -> int:
+    """How many forgotten viewers a snapshot holds. Above 0 it can no longer be reproduced, nor can what was trained on it."""
+    if not marked:
+        return 0
+    events = pl.scan_parquet([*days(found).values()]).filter(marked.touches).select(c.VIEWER_ID)
+    viewers = pl.scan_parquet(found.path / "viewers.parquet").filter(pl.col(c.VIEWER_ID).is_in([*marked.forgotten_at]))
+    return int(pl.concat([events, viewers.select(c.VIEWER_ID)]).unique().select(pl.len()).collect().item())
 
 
 def list_snapshots(root: Path) -> list[Snapshot]:
@@ -108,7 +148,7 @@ def content_hash(dataset: Dataset) -> str:
     return digest.hexdigest()[:16]
 
 
-def to_json(found: Snapshot) -> dict[str, str | int]:
+def to_json(found: Snapshot) -> dict[str, Any]:
     """The snapshot as plain values."""
     return {**asdict(found), "path": str(found.path)}
 
@@ -146,17 +186,15 @@ def _move(staged: Path, target: Path) -> None:
     except OSError:
         if not (target / _MANIFEST).is_file():  # another process may have been faster; its content is the same
             raise
-    _sync(target.parent, deep=False)
+    files.sync(target.parent)
 
 
-def _sync(path: Path, *, deep: bool = True) -> None:
-    for each in [*(path.rglob("*") if deep else ()), path]:
-        handle = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _sync(path: Path) -> None:
+    for each in [*path.rglob("*"), path]:
+        files.sync(each)
 
 
 def _describe(path: Path) -> Snapshot:
-    return Snapshot(path.name, path, **json.loads((path / _MANIFEST).read_text()))
+    facts = json.loads((path / _MANIFEST).read_text())
+    origin = facts.pop("origin", None)
+    return Snapshot(path.name, path, **facts, origin=config.from_dict(lineage.Origin, origin) if origin else None)

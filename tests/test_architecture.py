@@ -19,7 +19,8 @@ TORCH = {
     "embeddings/tables.py", "embeddings/jagged.py", "embeddings/torchrec_tables.py", "embeddings/plain_tables.py",
     "embeddings/sharded.py", "retrieval/towers.py", "retrieval/losses.py", "retrieval/batches.py", "retrieval/train.py",
     "retrieval/export.py", "retrieval/transformer.py", "retrieval/sequences.py", "retrieval/bags.py",
-    "ranking/model.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
+    "ranking/model.py", "ranking/graph.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
+    "benchmarks/request_floor.py",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Logs by the name of their source: what `--source` and `--path` on the command line mean."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import BadInput
@@ -56,4 +57,5 @@ def _load_csv(path: Path, mapping_path: Path | None, limits: tabular.Limits) -> 
     root = path if path.is_dir() else path.parent
     if mapping_path is None:
         mapping_path = path if path.suffix == ".toml" else root / mappings.FILE_NAME
-    return tabular.load(mappings.load(mapping_path), root, limits)
+    found = tabular.load(mappings.load(mapping_path), root, limits)
+    return replace(found, paths=(*found.paths, mapping_path))

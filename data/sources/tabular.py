@@ -32,6 +32,8 @@ class LoadResult:
     dataset: Dataset
     quarantine: Quarantine
     warnings: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
+    """The files that were read."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def assemble(mapping: LogMapping, raw: RawLog, limits: Limits) -> LoadResult:
         if file is not None and len(frame) > known[what]:
             warnings.append(f"{len(frame) - known[what]:,} {what} of the log are not in {file.file}; they got a stub entry")
     dataset = datasets.make(mapping.name, events, viewers, videos)
-    return LoadResult(dataset, quarantine, tuple(warnings))
+    paths = dict.fromkeys(path for table in (raw.events, raw.videos, raw.viewers) if table for path in table.paths)
+    return LoadResult(dataset, quarantine, tuple(warnings), tuple(paths))
 
 
 def _reasons(quarantine: Quarantine) -> str:

@@ -8,7 +8,7 @@ number of fields than the header goes to the broken part. Knows nothing of what 
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -45,12 +45,12 @@ def read(path: Path, spec: TextFormat | None = None) -> RawTable:
     if not path.is_file():
         raise BadInput(f"{path} does not exist")
     if path.suffix.lower() in (".parquet", ".pq"):
-        return _read_parquet(path)
+        return replace(_read_parquet(path), paths=(path,))
     spec = spec or TextFormat()
     text, warnings = _decode(path.read_bytes(), spec.encoding)
     if not text.strip():
         raise BadInput(f"{path} is empty")
-    return _table(path.name, text, spec).warn(*warnings)
+    return replace(_table(path.name, text, spec).warn(*warnings), paths=(path,))
 
 
 def read_all(root: Path, pattern: str, spec: TextFormat | None = None) -> RawTable:
@@ -67,6 +67,7 @@ def read_all(root: Path, pattern: str, spec: TextFormat | None = None) -> RawTab
         num_read=sum(table.num_read for table in tables),
         broken=pl.concat([table.broken for table in tables]).with_columns(pl.lit(pattern).alias("file")),
         warnings=tuple(warning for table in tables for warning in table.warnings),
+        paths=tuple(path for table in tables for path in table.paths),
     )
 
 

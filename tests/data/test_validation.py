@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from core import columns as c
-from core.errors import BadInput
+from core.errors import BadInput, TooManyBrokenRows
 from data import validation
 from data.dataset import Dataset
 
@@ -78,3 +78,41 @@ def test_warnings_do_not_fail(dataset):
         "an outcome has its impression": 2,
     }
     assert report.summary() == "0 failures, 3 warnings"
+
+
+def test_structure_is_checked_before_values(dataset):
+    texts = with_events(dataset, pl.col(c.EVENT_AT).cast(pl.String))
+    assert failures(texts) == {("events", "event_at is of type Int64"): 6}
+    assert failures(Dataset("x", dataset.events.drop(c.KIND), dataset.viewers, dataset.videos)) == {
+        ("events", "kind is present"): 6
+    }
+
+
+def test_the_example_shows_the_row(dataset):
+    broken = with_events(dataset, pl.when(pl.col(c.EVENT_ID) == "d").then(-1.0).otherwise(pl.col(c.VALUE)).alias(c.VALUE))
+    (found,) = validation.check(broken).failures
+    assert found.to_text() == "fail  events  a watch has a length ≥ 0: 1 rows, e.g. event_id d, kind watch, value -1.0"
+
+
+def test_screening_takes_out_exactly_the_broken_rows(dataset, tmp_path):
+    again = pl.concat([dataset.events, dataset.events.filter(pl.col(c.EVENT_ID) == "f")])
+    lost = again.with_columns(pl.when(pl.col(c.EVENT_ID) == "c").then(99).otherwise(pl.col(c.VIDEO_ID)).alias(c.VIDEO_ID))
+    negative = pl.when(pl.col(c.EVENT_ID) == "d").then(-1.0).otherwise(pl.col(c.VALUE)).alias(c.VALUE)
+    broken = Dataset("x", lost.with_columns(negative), dataset.viewers, dataset.videos)
+    whole, quarantine = validation.screen(broken, max_broken=0.5, directory=tmp_path)
+    assert whole.events[c.EVENT_ID].to_list() == ["a", "b", "e", "f"]
+    assert quarantine.counts == {"a watch has a length ≥ 0": 1, "event_id is unique": 1, "video_id is in the catalogue": 1}
+    assert quarantine.rows["line"].to_list() == [3, 4, 7]
+    assert '"event_id":"c"' in quarantine.rows["raw"][0]
+    assert len(pl.read_csv(quarantine.path)) == 3
+    with pytest.raises(TooManyBrokenRows, match=r"events: 42\.9% of the rows are broken"):
+        validation.screen(broken)
+
+
+def test_an_event_of_a_broken_video_goes_with_it(dataset):
+    videos = dataset.videos.with_columns(pl.when(FIRST).then(-1.0).otherwise(None).cast(pl.Float32).alias(c.DURATION_S))
+    whole, quarantine = validation.screen(Dataset("x", dataset.events, dataset.viewers, videos), max_broken=1.0)
+    assert whole.videos[c.VIDEO_ID].to_list() == [11]
+    assert set(whole.events[c.VIDEO_ID]) == {11}
+    assert quarantine.counts == {"video_id is in the catalogue": 5, "duration_s is finite and ≥ 0": 1}
+    assert validation.screen(dataset)[0].events is dataset.events

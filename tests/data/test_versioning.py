@@ -1,9 +1,12 @@
+import json
+
 import polars as pl
 import pytest
 
 from core import columns as c
 from core.errors import BadInput
-from data import versioning
+from core.events import SCHEMA_VERSION
+from data import lineage, tombstones, versioning
 from data.dataset import Dataset
 
 
@@ -74,3 +77,30 @@ def test_tampering_and_torn_writes(dataset, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         versioning.snapshot(dataset, tmp_path / "other", "")
     assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_where_it_came_from_is_written_down_and_old_manifests_still_open(dataset, tmp_path):
+    (tmp_path / "log.tsv").write_text("x")
+    origin = lineage.of_files("recbole", [tmp_path / "log.tsv"], log_offset=7)
+    found = versioning.snapshot(dataset, tmp_path / "s", "", origin)
+    assert versioning.describe(tmp_path / "s", found.snapshot_id) == found
+    assert found.origin == origin
+    assert (found.schema_version, found.schema_hash) == (SCHEMA_VERSION, lineage.schema_hash())
+    manifest = found.path / "snapshot.json"
+    new = ("origin", "schema_hash", "schema_version")
+    manifest.write_text(json.dumps({name: fact for name, fact in json.loads(manifest.read_text()).items() if name not in new}))
+    old = versioning.describe(tmp_path / "s", found.snapshot_id)
+    assert (old.schema_version, old.origin, old.num_events) == (0, None, 6)
+
+
+def test_forgotten_viewers_are_left_out_and_the_snapshot_says_so(dataset, tmp_path):
+    root = tmp_path / "snapshots"
+    found = versioning.snapshot(dataset, root, "")
+    assert versioning.forgotten(found, tombstones.read(tmp_path)) == 0
+    marked = tombstones.forget(tmp_path, [2, 77], at=1)
+    assert versioning.forgotten(found, marked) == 1
+    opened = versioning.open_snapshot(root, found.snapshot_id, verify=True)
+    assert set(opened.events[c.VIEWER_ID]) == set(opened.viewers[c.VIEWER_ID]) == {1}
+    again = versioning.snapshot(opened, root, "")
+    assert again.snapshot_id != found.snapshot_id
+    assert versioning.forgotten(again, marked) == 0

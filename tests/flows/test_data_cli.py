@@ -1,0 +1,106 @@
+"""`upnext data` as a person types it, on a tiny world whose release is a stand-in."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.data import app
+from core import release
+from core.errors import BadInput
+from core.event_log import SqliteEventLog
+from data import lineage, tombstones, versioning
+from data.world import config, simulate
+from pipelines import spaces
+
+
+@pytest.fixture(scope="module")
+def world():
+    return simulate.generate(config.tiny())
+
+
+@pytest.fixture
+def space(world, tmp_path, monkeypatch):
+    var_dir = tmp_path / "var"
+    monkeypatch.setenv("UPNEXT_VAR", str(var_dir))
+    found = spaces.open_space(var_dir, "world-tiny")
+    spaces.make_current(var_dir, found)
+    raw = tmp_path / "log.tsv"
+    raw.write_text("the log as it came")
+    snapshot = versioning.snapshot(world, found.snapshots, "abc", lineage.of_files("recbole", [raw]))
+    facts = dict.fromkeys(("feature_schema", "config_fingerprint", "git_commit"), "") | {"created_at": 0}
+    published = release.publish(
+        found.releases, lambda path: path.joinpath("model").touch(), snapshot=snapshot.snapshot_id, **facts
+    )
+    release.point(found.releases, "live", published.release_id)
+    return found
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+
+
+def run_json(tmp_path, *arguments, code=0):
+    path = tmp_path / "found.json"
+    run(*arguments, "--json", path, code=code)
+    return json.loads(path.read_text())
+
+
+def test_list_validate_accept_gc(space, tmp_path):
+    (found,) = run_json(tmp_path, "list")["snapshots"]
+    assert (found["reproducible"], found["needed_by"][0]) == (True, "newest")
+    assert found["needed_by"][1].endswith("(live)")
+    report = run_json(tmp_path, "validate", "live", "--accept", "--html", tmp_path / "report.html")
+    assert report["ok"]
+    assert "17,530" in (tmp_path / "report.html").read_text()  # impressions without a propensity, a warning
+    assert run_json(tmp_path, "list")["snapshots"][0]["needed_by"][-1] == "accepted"
+    (fate,) = run_json(tmp_path, "gc", "--apply")["snapshots"]
+    assert not fate["removed"]
+    run("verify", "accepted")
+    assert run_json(tmp_path, "diff", "newest", "live")["rows"] == []
+
+
+def test_new_data_is_compared_and_a_failure_is_an_exit_code(space, tmp_path):
+    dataset = versioning.open_snapshot(space.snapshots, versioning.list_snapshots(space.snapshots)[-1].snapshot_id)
+    before = versioning.snapshot(dataset.until(dataset.end_at - 86_400_000), space.snapshots, "")
+    run("validate", before.snapshot_id, "--accept")
+    events = dataset.events.with_columns(value=dataset.events["value"] * 1_000)
+    wrong = versioning.snapshot(type(dataset)(dataset.name, events, dataset.viewers, dataset.videos), space.snapshots, "")
+    report = run_json(tmp_path, "validate", wrong.snapshot_id, "--accept", code=1)
+    assert any("seconds of a watch" in finding["what"] for finding in report["findings"])
+    assert run_json(tmp_path, "show", "accepted")["snapshot_id"] == before.snapshot_id
+    run("validate", wrong.snapshot_id, "--accept", "--despite-failures", code=1)
+    assert run_json(tmp_path, "show", "accepted")["snapshot_id"] == wrong.snapshot_id
+
+
+def test_ingest_forget_compact(space, tmp_path):
+    dataset = versioning.open_snapshot(space.snapshots, run_json(tmp_path, "show", "live")["snapshot_id"])
+    log = SqliteEventLog(space.events)
+    log.append(dataset.events.tail(500).to_arrow())
+    log.close()
+    assert run_json(tmp_path, "ingest")["new"] == 500
+    assert run_json(tmp_path, "ingest")["new"] == 0
+    viewer = int(dataset.events["viewer_id"][-1])
+    events = len(dataset.events.tail(500).filter(viewer_id=viewer))
+    assert list(run_json(tmp_path, "forget", viewer)["touched"].values()) == [1]
+    assert viewer in tombstones.read(space.path).forgotten_at
+    assert run_json(tmp_path, "compact")["num_rows_removed"] == events
+    assert not run_json(tmp_path, "show", "live")["reproducible"]
+    run("verify", "live")
+
+
+def test_lineage_and_plain_refusals(space, tmp_path):
+    found = run_json(tmp_path, "lineage")
+    assert len(found["releases"]) == 1
+    assert [(file["size"], file["state"]) for file in found["files"]] == [(18, "unchanged")]
+    with pytest.raises(BadInput, match="no snapshot 'nothing'"):
+        run("show", "nothing")
+    with pytest.raises(BadInput, match="only a snapshot can be accepted"):
+        run("validate", "--source", "recbole", "--path", tmp_path, "--accept")
+
+
+def test_a_log_is_checked_without_training(tmp_path):
+    (tmp_path / "mine.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n1\t2\t900000000\n1\t3\t900000001\n")
+    report = run_json(tmp_path, "validate", "--source", "recbole", "--path", tmp_path, "--quarantine", tmp_path / "q")
+    assert report["num_rows"] == {"events": 2, "viewers": 1, "videos": 2}
