@@ -36,7 +36,8 @@ def origin() -> dict[str, Any]:
 
 def keep(name: str, result: Mapping[str, Any], arguments: argparse.Namespace) -> Path:
     """Write the result with its origin; says where."""
-    asked = {key: value for key, value in vars(arguments).items() if key != "json"}
+    # Of a path its name: where it lies on this machine is nobody's business.
+    asked = {key: value.name if isinstance(value, Path) else value for key, value in vars(arguments).items() if key != "json"}
     whole = {**origin(), "arguments": asked, **result}
     path = arguments.json or FOLDER / f"{whole['date']}-{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
