@@ -33,8 +33,6 @@ from serving import releases, search
 
 CONTENT_NOISE = 0.5
 """Standard deviation of a content vector's change, in units of the content's own."""
-_BUILD_DEPTH = 80
-"""Of the graph: half of what a release uses, and half the time; the recall bound holds all the same."""
 
 
 def enlarge(var_dir: Path, source: Space, num_videos: int) -> Space:
@@ -64,7 +62,7 @@ def _write(base: Path, path: Path, num_videos: int) -> None:
     larger.save(path / releases.CATALOGUE)
     vectors = _vectors(base, larger, len(catalogue))
     np.save(path / VECTORS, vectors)
-    indexes.build(vectors, IndexConfig(hnsw_build_depth=_BUILD_DEPTH)).save(path / releases.INDEX)
+    indexes.build(vectors, IndexConfig()).save(path / releases.INDEX)
     _lengthen(base / releases.VIDEO_STATE, path / releases.VIDEO_STATE, "counts", lambda counts: counts[sibling_M])
     _lengthen(
         base / RANKER_TABLES,

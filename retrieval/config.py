@@ -154,19 +154,17 @@ class IndexConfig:
     """How the vectors are searched."""
 
     kind: str = "auto"
-    """auto (exact below `exact_below` vectors, half below `scan_below`, then hnsw), exact, half, hnsw or ivfpq."""
+    """auto (exact below `exact_below` vectors, half below `scan_below`, then ivfpq), exact, half, hnsw or ivfpq."""
     exact_below: int = 20_000
     scan_below: int = 100_000
-    """From here on a graph is faster than looking at every vector."""
+    """From here on it is faster not to look at every vector."""
     hnsw_links: int = 32
     """Neighbours kept per vector and layer."""
     hnsw_build_depth: int = 200
     ivf_lists: int = 0
-    """0 means 4·√n."""
-    pq_parts: int = 32
-    """Sub-vectors of a compressed vector; an exact re-ranking over full vectors follows."""
-    pq_bits: int = 8
-    """Bits per sub-vector code: 2^bits centroids are trained for each."""
+    """0 means √n."""
+    pq_parts: int = 0
+    """Sub-vectors of a compressed vector, 4 bits each; 0 means one for every two dimensions."""
     effort: int = 128
     """Where tuning starts: efSearch of hnsw, lists probed by ivfpq. Doubles until the recall bound holds."""
     max_effort: int = 2048

@@ -30,10 +30,10 @@ def test_exact_neighbours_are_the_argsort_of_the_score():
     assert scores.dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", ["exact", "hnsw", "ivfpq"])
+@pytest.mark.parametrize("kind", ["exact", "half", "hnsw", "ivfpq"])
 def test_every_kind_reaches_its_bound_and_survives_saving(kind, tmp_path):
     vectors = clustered(1500)
-    config = IndexConfig(kind=kind, pq_parts=4, pq_bits=4, ivf_lists=8, effort=8, recall_queries=50)
+    config = IndexConfig(kind=kind, ivf_lists=8, effort=8, recall_queries=50)
     built = indexes.build(vectors, config)
     assert built.recall >= 0.99
     assert built.recall == pytest.approx(indexes.measured_recall(built, vectors, clustered(50, seed=3), 100), abs=0.02)
@@ -49,7 +49,7 @@ def test_size_decides_the_kind():
     vectors = clustered(300)
     assert indexes.build(vectors, IndexConfig(exact_below=301)).kind == "exact"
     assert indexes.build(vectors, IndexConfig(exact_below=300)).kind == "half"
-    assert indexes.build(vectors, IndexConfig(exact_below=0, scan_below=300)).kind == "hnsw"
+    assert indexes.build(vectors, IndexConfig(exact_below=0, scan_below=300)).kind == "ivfpq"
 
 
 def test_an_index_that_misses_is_refused():
