@@ -132,14 +132,16 @@ def _overlap(history_BL: Codes, video_BK: Codes, codes: Codes) -> _Overlap:
 
 
 def _columns(catalogue: Catalogue, viewers: ViewerTable) -> _Columns:
+    # Each on its own: taking rows out of a strided column would copy the whole of it first.
+    category, channel, language = np.ascontiguousarray(catalogue.codes.T)
     norm = np.linalg.norm(catalogue.content.astype(np.float64), axis=1, keepdims=True)
     unit = np.divide(catalogue.content, norm, out=np.zeros(catalogue.content.shape), where=norm > 0)
     content = np.rint(unit * _CONTENT_SCALE).astype(np.int16)
     spoken = viewers.vocabularies[c.VIEWER_ATTRIBUTES.index(c.LANGUAGE)].values
     written = {value: code for code, value in enumerate(catalogue.vocabularies[2].values) if code}
     return _Columns(
-        groups={c.CATEGORY: catalogue.category, c.CHANNEL: catalogue.channel},
-        language=catalogue.codes[:, 2],
+        groups={c.CATEGORY: category, c.CHANNEL: channel},
+        language=language,
         viewer_language=np.array([written.get(value, -1) for value in spoken], dtype=np.int32),
         content=content,
         norm=np.sqrt((content.astype(np.float64) ** 2).sum(axis=1)),

@@ -6,6 +6,7 @@ each source gets. They see the viewers' features and vectors, never how these we
 Shape legend: B requests, k rows asked for, D vector size, L history length, V videos, N neighbours.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +61,11 @@ class Index(Protocol):
 class VideoCounts(Protocol):
     """Recent activity of every video, as far as it was known at an instant."""
 
+    @property
+    def of_now(self) -> bool:
+        """Whether it follows the present; otherwise it answers for any past instant, exactly."""
+        ...
+
     def clicks(self, at: int) -> Floats:
         """f32[V] recent clicks, newer ones counting more."""
         ...
@@ -109,6 +115,37 @@ class CoWatchSource:
         return _best(keys // len(self._neighbours), keys % len(self._neighbours), scores, len(query), k)
 
 
+class _Shared:
+    """A list that is the same for everybody, made once per period.
+
+    Following the present, a new period's list is made in a thread of its own while the last one still serves: over a million
+    videos it takes a quarter of a second, which no request should wait for.
+    """
+
+    def __init__(self, make: Callable[[int], Rows], *, of_now: bool) -> None:
+        self._make, self._of_now = make, of_now
+        self._latest: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int32))
+        self._making = threading.Lock()
+
+    def rows(self, period: int) -> Rows:
+        """Of the period, or where that is still being made, of the last one."""
+        known, rows = self._latest
+        if known == period:
+            return rows
+        if known < 0 or not self._of_now:
+            self._latest = (period, self._make(period))
+            return self._latest[1]
+        if self._making.acquire(blocking=False):
+            threading.Thread(target=self._renew, args=(period,), name="shared lists", daemon=True).start()
+        return rows
+
+    def _renew(self, period: int) -> None:
+        try:
+            self._latest = (period, self._make(period))
+        finally:
+            self._making.release()
+
+
 class TrendingSource:
     """The videos most clicked recently, the same for everybody; recomputed once per `refresh_ms` of request time."""
 
@@ -119,21 +156,17 @@ class TrendingSource:
         self._uploaded_at = uploaded_at
         self._refresh_ms = refresh_ms
         self._depth = depth
-        self._latest: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int32))
+        self._shared = _Shared(self._top, of_now=counts.of_now)
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""
-        return _by_period(self._top, query.at // self._refresh_ms, k)
+        return _by_period(self._shared.rows, query.at // self._refresh_ms, k)
 
     def _top(self, period: int) -> Rows:
-        known, rows = self._latest
-        if known != period:
-            at = period * self._refresh_ms
-            clicks = np.where(self._uploaded_at <= at + self._refresh_ms, self._counts.clicks(at), 0)
-            top = _largest(clicks, self._depth)
-            rows = top[clicks[top] > 0].astype(np.int32)
-            self._latest = (period, rows)
-        return rows
+        at = period * self._refresh_ms
+        clicks = np.where(self._uploaded_at <= at + self._refresh_ms, self._counts.clicks(at), 0)
+        top = _largest(clicks, self._depth)
+        return top[clicks[top] > 0].astype(np.int32)
 
 
 class FreshSource:
@@ -150,22 +183,17 @@ class FreshSource:
         self._times = uploaded_at[self._rows]
         self._max_age_ms = int(max_age_days * DAY_MS)
         self._refresh_ms = refresh_ms
-        self._latest: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int32))
+        self._shared = _Shared(self._newest, of_now=counts.of_now)
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""
-        return _by_period(self._newest, query.at // self._refresh_ms, k)
+        return _by_period(self._shared.rows, query.at // self._refresh_ms, k)
 
     def _newest(self, period: int) -> Rows:
-        known, rows = self._latest
-        if known != period:
-            at = period * self._refresh_ms
-            since, until = np.searchsorted(self._times, [at - self._max_age_ms, at + self._refresh_ms], side="right")
-            rows = self._rows[since:until][::-1]
-            if len(rows):
-                rows = rows[np.argsort(self._counts.impressions(at)[rows], kind="stable")]
-            self._latest = (period, rows)
-        return rows
+        at = period * self._refresh_ms
+        since, until = np.searchsorted(self._times, [at - self._max_age_ms, at + self._refresh_ms], side="right")
+        rows = self._rows[since:until][::-1]
+        return rows[np.argsort(self._counts.impressions(at)[rows], kind="stable")] if len(rows) else rows
 
 
 def _largest(scores: NDArray, k: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ exactly: `LiveActivity` from the counters in process, `LoggedActivity` from a lo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,7 @@ def _days(spec: Sum) -> float:
 class LiveActivity:
     """VideoCounts over the counters that the event stream keeps fresh."""
 
+    of_now: ClassVar[bool] = True
     videos: VideoState
 
     def clicks(self, at: int) -> Floats:
@@ -79,6 +81,7 @@ class _Kind:
 class LoggedActivity:
     """VideoCounts over a log, as they were known at any instant."""
 
+    of_now: ClassVar[bool] = False
     kinds: Mapping[str, _Kind]
     sums: tuple[Sum, ...]
     num_videos: int

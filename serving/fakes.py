@@ -7,7 +7,7 @@ recommender does without it.
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import polars as pl
@@ -162,6 +162,7 @@ class Scorer:
 class Counts:
     """VideoCounts that never change."""
 
+    of_now: ClassVar[bool] = False
     clicks_V: Floats
     impressions_V: Floats
 
@@ -215,6 +216,16 @@ class MemoryLog:
             self._refuse_if_down()
             found = self._rows[after : after + limit]
             return pa.Table.from_pylist(found, schema=c.EVENTS), after + len(found)
+
+    def of_viewer(self, viewer_id: int) -> pa.Table:
+        """See EventLog."""
+        return pa.Table.from_pylist([row for row in self._rows if row[c.VIEWER_ID] == viewer_id], schema=c.EVENTS)
+
+    def forget(self, viewer_id: int) -> int:
+        """See EventLog. Leaves gaps' offsets to its reader: the rows move up."""
+        with self._lock:
+            before, self._rows = len(self._rows), [row for row in self._rows if row[c.VIEWER_ID] != viewer_id]
+            return before - len(self._rows)
 
     def _refuse_if_down(self) -> None:
         if self.down:

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,31 @@ def test_sources_over_tiny_catalogues(size):
         assert (source.candidates(query(), 5) >= 0).sum() == size
     if size:
         assert CoWatchSource(empty).candidates(query([(0,)]), 5).shape == (1, 0)
+
+
+def test_following_the_present_a_new_list_is_made_while_the_last_one_serves():
+    made, go_on = threading.Event(), threading.Event()
+
+    class Slow(Counts):
+        of_now = True
+        calls = 0
+
+        def clicks(self, at):
+            Slow.calls += 1
+            if Slow.calls > 1:
+                made.set()
+                go_on.wait(5)
+                return np.array([0.0, 0.0, 9.0], dtype=np.float32)
+            return np.array([9.0, 0.0, 0.0], dtype=np.float32)
+
+    nothing = np.zeros(3, dtype=np.float32)
+    source = TrendingSource(Slow(nothing, nothing), np.ones(3, dtype=np.int64), refresh_ms=1_000)
+    assert source.candidates(query(at=[10_000]), 1).tolist() == [[0]]
+    assert source.candidates(query(at=[11_000]), 1).tolist() == [[0]]
+    assert made.wait(5)
+    assert source.candidates(query(at=[11_500]), 1).tolist() == [[0]]
+    go_on.set()
+    for thread in [each for each in threading.enumerate() if each.name == "shared lists"]:
+        thread.join(5)
+    assert source.candidates(query(at=[11_900]), 1).tolist() == [[2]]
+    assert Slow.calls == 2
