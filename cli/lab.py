@@ -75,6 +75,49 @@ def spam_filter(
     write_json(json, result)
 
 
+@app.command()
+def drill(
+    fault: Annotated[str, typer.Option(help="One of the faults, or all.")] = "all",
+    seeds: SeedsOption = 5,
+    first_seed: Annotated[int, typer.Option(help="Of the first world; the others follow.", min=1)] = 1,
+    quiet_days: Annotated[int, typer.Option(help="Quiet days per world, watched for false alarms; 0 skips them.", min=0)] = 60,
+    json: JsonOption = None,
+) -> None:
+    """Break a world on purpose: does the monitor notice, say what it is, and do the right thing?"""
+    from cli.console import TerminalListener, console, write_json
+    from pipelines import drills
+    from pipelines.progress import Stages
+
+    chosen = drills.FAULTS if fault == "all" else (fault,)
+    numbers, stages, found = range(first_seed, first_seed + seeds), Stages(TerminalListener()), []
+    for name in chosen:
+        with stages(name) as stage:
+            for at, seed in enumerate(numbers):
+                found.append(drills.run(name, seed))
+                stage.advance((at + 1) / seeds)
+    result: dict[str, Any] = {"drills": [one.to_json() for one in found], "summary": drills.summary(found)}
+    if quiet_days:
+        with stages("quiet days") as stage:
+            quiet = drills.quiet([drills.QUIET_SEED + seed for seed in numbers], quiet_days, advance=stage.advance)
+            stage.note = f"{quiet.alarms} alarms in {quiet.days} days"
+        result |= {"false_alarms_per_100_days": quiet.per_100_days.mean, "quiet": quiet.to_json()}
+    console.print(_drill_table(result["summary"]))
+    for line in result.get("quiet", {}).get("what", ()):
+        console.print(f"  [dim]false alarm: {line}[/]")
+    write_json(json, {**result, "stages": stages.to_json()})
+
+
+def _drill_table(rows: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+
+    table = Table("fault", "drills", "detected", "diagnosis right", "action right", "hours, median", "hours, most", box=None)
+    for row in rows:
+        table.add_row(
+            *("–" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in row.values())
+        )
+    return table
+
+
 def _table(result: dict[str, Any]) -> "Table":
     from rich.table import Table
 

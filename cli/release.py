@@ -1,46 +1,47 @@
-"""`upnext release …`: list, show, verify, promote, roll back."""
+"""`upnext release …`: list, show, verify, gates, promote, roll back, card, sync; and `canary …`, see `cli.canary`."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(help="Releases: list, show, verify, promote, roll back.", no_args_is_help=True, rich_markup_mode=None)
+from cli import canary
+
+if TYPE_CHECKING:
+    from pipelines.gates_result import GatesResult
+    from pipelines.history import Signed
+    from pipelines.spaces import Space
+
+app = typer.Typer(help="Releases: what serves, what served, what may.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(canary.app, name="canary")
 
 SpaceOption = Annotated[str | None, typer.Option(help="Dataset whose releases are meant; the last trained one by default.")]
 JsonOption = Annotated[Path | None, typer.Option(help="Write the result here as JSON.")]
-
-
-def _root(space: str | None) -> Path:
-    from core import settings
-    from pipelines import spaces
-
-    return spaces.current(settings.load().var_dir, space).releases
-
-
-def _resolve(root: Path, release_id: str) -> str:
-    from core import release
-
-    return release.resolve(root, release_id) or release_id if release_id in release.POINTERS else release_id
+WhyOption = Annotated[str, typer.Option(help="For the history.")]
+ByOption = Annotated[str | None, typer.Option("--by", help="Who does this, for the history; the account by default.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Another bound: key=value, repeatable.")]
 
 
 @app.command(name="list")
 def list_(space: SpaceOption = None, json: JsonOption = None) -> None:
-    """All releases, newest last, with the pointers that name them."""
-    from cli.console import console, write_json
-    from core import release
+    """All releases, newest last: version, stage, pointers, what they measured; then the last moves."""
+    from rich.table import Table
 
-    root = _root(space)
-    pointers = {name: release.resolve(root, name) for name in release.POINTERS}
-    rows = []
-    for release_id in release.names(root):
-        manifest = release.load(root, release_id).manifest
-        marks = [name for name, target in pointers.items() if target == release_id]
-        created = datetime.fromtimestamp(manifest.created_at / 1000, UTC).isoformat(timespec="seconds")
-        rows.append({"release_id": release_id, "created_at": created, "pointers": marks})
-        console.print(f"{release_id}  {created}  {', '.join(marks)}")
-    write_json(json, {"releases": rows})
+    from cli.console import console, write_json
+    from core.clock import stamp
+    from pipelines import history, registry
+
+    where = open_space(space)
+    table = Table("", "release", "stage", "pointers", "trained (UTC)", "nDCG@10", "gates", box=None)
+    table.columns[1].no_wrap = True
+    found, moves = registry.versions(where), history.read(where)
+    for each in found:
+        told = (each.tags.get(name, "") for name in ("trained_at", "ndcg_10", "gates"))
+        table.add_row(str(each.version), each.release_id, each.stage, ", ".join(each.pointers), *told)
+    console.print(table)
+    for made in moves[-5:]:
+        console.print(f"  [dim]{stamp(made.at)}  {made.pointer}: {made.before} → {made.after}, {made.who}: {made.why}[/]")
+    write_json(json, {"releases": [each.to_json() for each in found], "moves": [history.to_json(made) for made in moves]})
 
 
 @app.command()
@@ -53,48 +54,146 @@ def show(release_id: str, space: SpaceOption = None, json: JsonOption = None) ->
     from cli.console import write_json
     from core import release
 
-    root = _root(space)
-    manifest = asdict(release.load(root, _resolve(root, release_id)).manifest)
+    where = open_space(space)
+    manifest = asdict(release.load(where.releases, resolve(where, release_id)).manifest)
     print_json(data=manifest)
     write_json(json, manifest)
 
 
 @app.command()
-def verify(release_id: str, space: SpaceOption = None) -> None:
+def verify(release_id: str, space: SpaceOption = None, json: JsonOption = None) -> None:
     """Read every byte and compare with the manifest, then load it as the service would."""
-    from cli.console import console
+    from cli.console import console, write_json
     from serving import releases
 
-    root = _root(space)
-    wanted = _resolve(root, release_id)
-    releases.load_release(root, wanted, verify=True)
+    where = open_space(space)
+    wanted = resolve(where, release_id)
+    releases.load_release(where.releases, wanted, verify=True)
     console.print(f"[green]✓[/] {wanted} is whole and loads")
+    write_json(json, {"release_id": wanted, "whole": True})
 
 
 @app.command()
-def promote(release_id: str, space: SpaceOption = None) -> None:
-    """Let `live` name this release, after verifying it; the old one stays as `previous`."""
-    from cli.console import console
-    from core import release
-    from serving import releases
+def gates(release_id: str, space: SpaceOption = None, override: SetOption = None, json: JsonOption = None) -> None:
+    """Ask the gates about a release against what is live, without promoting it."""
+    from cli.console import TerminalListener, write_json
+    from core import config, release
+    from pipelines import gates_result
+    from pipelines.gates import GatesConfig
+    from pipelines.progress import Stages
 
-    root = _root(space)
-    wanted = _resolve(root, release_id)
-    releases.load_release(root, wanted, verify=True)
-    release.point(root, "live", wanted)
-    console.print(f"[green]✓[/] live → {wanted}")
+    where, bounds = open_space(space), config.override(GatesConfig(), override or [])
+    live_id, now = release.resolve(where.releases, "live"), sign(None).at
+    result = gates_result.ask(where, resolve(where, release_id), live_id, bounds, Stages(TerminalListener()), now)
+    show_gates(where, result)
+    write_json(json, result.to_json())
 
 
 @app.command()
-def rollback(space: SpaceOption = None) -> None:
-    """Let `live` name the previous release again."""
-    from cli.console import console
-    from core import release
-    from core.errors import ReleaseRefused
+def promote(
+    release_id: str,
+    to: Annotated[str, typer.Option(help="candidate | canary | live")] = "live",
+    waiver: Annotated[Path | None, typer.Option(help="TOML of reviewed waivers; see docs/shipping.md.")] = None,
+    why: WhyOption = "promoted",
+    by: ByOption = None,
+    override: SetOption = None,
+    space: SpaceOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Let a pointer name this release, if its gates let it."""
+    from cli.console import TerminalListener, console, write_json
+    from core import config
+    from pipelines import promote as promotions
+    from pipelines import registry
+    from pipelines.gates import GatesConfig
+    from pipelines.progress import Stages
 
-    root = _root(space)
-    previous = release.resolve(root, "previous")
-    if previous is None:
-        raise ReleaseRefused("there is no previous release to go back to")
-    release.point(root, "live", previous)
+    where, stages = open_space(space), Stages(TerminalListener())
+    reasons = promotions.Reasons(why, waiver, config.override(GatesConfig(), override or []))
+    done = promotions.promote(where, resolve(where, release_id), to, sign(by), reasons, stages)
+    if done.gates is not None:
+        show_gates(where, done.gates)
+    console.print(f"[green]✓[/] {to} → {done.release_id}" + ("" if done.move else ", as before"))
+    with stages("registry") as stage:
+        stage.note = registry.sync(where)
+    write_json(json, done.to_json())
+
+
+@app.command()
+def rollback(why: WhyOption = "rolled back", by: ByOption = None, space: SpaceOption = None, json: JsonOption = None) -> None:
+    """Let `live` name the previous release again. Asks no gate."""
+    from cli.console import TerminalListener, console, write_json
+    from pipelines import promote as promotions
+    from pipelines import registry
+    from pipelines.progress import Stages
+
+    where = open_space(space)
+    previous = promotions.roll_back(where, sign(by), why)
     console.print(f"[green]✓[/] live → {previous}")
+    write_json(json, {"release_id": previous, "to": "live"})
+    with Stages(TerminalListener())("registry") as stage:
+        stage.note = registry.sync(where)
+
+
+@app.command()
+def card(release_id: str, space: SpaceOption = None, json: JsonOption = None) -> None:
+    """Write the release's model card and data sheet, as Markdown and as HTML."""
+    from cli.console import console, write_json
+    from pipelines import model_card
+
+    where = open_space(space)
+    written = model_card.write(where, resolve(where, release_id))
+    console.print(f"[green]✓[/] {written.markdown}\n[green]✓[/] {written.html}")
+    write_json(json, {"markdown": str(written.markdown), "html": str(written.html)})
+
+
+@app.command()
+def sync(space: SpaceOption = None, json: JsonOption = None) -> None:
+    """Let the MLflow registry say the same as the pointer files, from nothing if need be."""
+    from cli.console import console, write_json
+    from pipelines import registry
+
+    where = open_space(space)
+    console.print(registry.sync(where))
+    write_json(json, {"versions": [each.to_json() for each in registry.versions(where)]})
+
+
+def open_space(name: str | None) -> "Space":
+    """The space that is meant."""
+    from core import settings
+    from pipelines import spaces
+
+    return spaces.current(settings.load().var_dir, name)
+
+
+def resolve(space: "Space", release_id: str) -> str:
+    """The id behind a pointer's name, or the id itself."""
+    from core import release
+
+    return (release.resolve(space.releases, release_id) if release_id in release.POINTERS else None) or release_id
+
+
+def sign(by: str | None) -> "Signed":
+    """Who acts, and when."""
+    import getpass
+
+    from pipelines import provenance
+    from pipelines.history import Signed
+
+    return Signed(by or getpass.getuser(), provenance.now())
+
+
+def show_gates(space: "Space", result: "GatesResult") -> None:
+    """Every gate in a line, and where the page is."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from cli.console import console
+    from pipelines import gates_result
+
+    marks = {"pass": "[green]✓[/]", "fail": "[red]✗[/]", "not measurable": "[yellow]?[/]"}
+    table = Table("", "gate", "", box=None)
+    for gate in result.gates:
+        table.add_row(marks[gate.verdict.value], escape(gate.name), escape(gate.sentence))
+    console.print(table)
+    console.print(f"  [dim]{gates_result.page(space, result.release_id, result.live_id)}[/]")

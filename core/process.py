@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 from core.errors import BadInput
 
@@ -31,9 +33,35 @@ def die_with_parent() -> Callable[[], None] | None:
     return arm
 
 
-def start_child(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a process that ends with this one. A Ctrl-C in the terminal reaches the parent only."""
-    return subprocess.Popen(command, preexec_fn=die_with_parent(), start_new_session=True)
+def start_child(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    output: BinaryIO | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a process that ends with this one. A Ctrl-C in the terminal reaches the parent only.
+
+    Environment and working folder are this process's where none are given; `output` takes what the child prints.
+    """
+    return subprocess.Popen(
+        command,
+        env=environment,
+        cwd=folder,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        preexec_fn=die_with_parent(),
+        start_new_session=True,
+    )
+
+
+def follow_parent() -> None:
+    """End when the parent ends; at once where the session's leader has gone before this process could ask to be told."""
+    arm = die_with_parent()
+    if arm is not None:
+        arm()
+    if not is_running(os.getsid(0)):
+        sys.exit("whoever began this session has ended, and so does this process")
 
 
 def is_running(pid: int) -> bool:
@@ -76,6 +104,13 @@ def stop_children(children: Sequence[subprocess.Popen[bytes]], patience_s: float
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def require_free_port(host: str, port: int) -> None:

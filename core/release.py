@@ -121,6 +121,14 @@ def point(root: Path, pointer: str, release_id: str) -> None:
     _replace(root / pointer, release_id)
 
 
+def clear(root: Path, pointer: str) -> None:
+    """Let `pointer` name nothing, atomically. What is live can only be replaced."""
+    if pointer not in POINTERS or pointer == "live":
+        raise ValueError(f"{pointer} cannot be cleared")
+    (root / pointer).unlink(missing_ok=True)
+    _fsync(root)
+
+
 def resolve(root: Path, pointer: str) -> str | None:
     """The release id that `pointer` names, or None."""
     try:

@@ -24,6 +24,8 @@ NO_EXPERIMENT = "control"
 """Label of a request that is exposed to no experiment."""
 HOLDOUT = "holdout"
 """Label of viewers who are kept out of all."""
+INTERLEAVED = "interleaved"
+"""What stands for the arm in the label of a page that holds both arms."""
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -56,13 +58,19 @@ class Treatment:
     """For the log: `experiment:arm` of every exposure, joined by `+`."""
     set: tuple[str, ...] = ()
     """Overrides of the serving config, of every arm that is shown."""
+    release: str = ""
+    """Release that serves it; the live one when empty."""
+    duel: ExperimentConfig | None = None
+    """Whose two arms are merged on this page."""
 
 
 class Assigner:
     """Assignment under one config; safe for many threads."""
 
-    def __init__(self, config: ExperimentsConfig) -> None:
+    def __init__(self, config: ExperimentsConfig, met: Mapping[str, Mapping[int, str]] | None = None) -> None:
+        """Under `config`; `met` is experiment → viewer → the arm that the viewer has met before, and keeps."""
         self.config = config
+        self._met = met or {}
 
     def held_out(self, viewer_ids: ArrayLike) -> Flags:
         """[B] whether the viewer is kept out of every experiment."""
@@ -73,11 +81,12 @@ class Assigner:
 
         Args:
             viewer_ids: [B].
-            remembered: experiment → [B] arms that viewers have had so far, OUTSIDE where none; they keep them.
+            remembered: experiment → [B] arms that viewers have had so far, OUTSIDE where none; they keep them. What the
+                assigner itself knows when absent.
         """
         ids = np.asarray(viewer_ids, dtype=np.int64)
         out = self.held_out(ids)
-        kept = remembered or {}
+        kept = self._remembered(ids) if remembered is None else remembered
         return {e.name: _assign(e, ids, out, kept.get(e.name)) for e in self.config.experiments}
 
     def treat(self, viewer_ids: ArrayLike, surface: str | None = None) -> list[Treatment]:
@@ -87,6 +96,15 @@ class Assigner:
         held_out = self.held_out(ids)
         return [Treatment(HOLDOUT, self.config.holdout_set) if held_out[i] else _treatment(here, i) for i in range(len(ids))]
 
+    def _remembered(self, ids: Ints) -> dict[str, Ints]:
+        found = {}
+        for experiment in self.config.experiments:
+            codes = {name: code for code, name in enumerate(experiment.arm_names)}
+            met = self._met.get(experiment.name, {})
+            if met:
+                found[experiment.name] = np.array([codes.get(met.get(viewer, ""), OUTSIDE) for viewer in ids.tolist()])
+        return found
+
 
 def label(arms: Mapping[str, str]) -> str:
     """{experiment: arm} as one word for the log."""
@@ -94,9 +112,14 @@ def label(arms: Mapping[str, str]) -> str:
 
 
 def _treatment(here: Sequence[Assigned], i: int) -> Treatment:
-    arms = [(a, a.experiment.arms[a.arm_B[i]]) for a in here if a.arm_B[i] != OUTSIDE]
-    counted = {a.experiment.name: arm.name for a, arm in arms if a.counted_B[i]}
-    return Treatment(label(counted), tuple(setting for _, arm in arms for setting in arm.set))
+    mine = [a for a in here if a.arm_B[i] != OUTSIDE]
+    duel = next((a.experiment for a in mine if a.experiment.interleaving and a.counted_B[i]), None)
+    counted = {a.experiment.name: a.experiment.arms[a.arm_B[i]].name for a in mine if a.counted_B[i]}
+    if duel is not None:
+        counted[duel.name] = INTERLEAVED
+    arms = [a.experiment.arms[a.arm_B[i]] for a in mine if a.experiment is not duel]
+    release = next((arm.release for arm in arms if arm.release), "")
+    return Treatment(label(counted), tuple(setting for arm in arms for setting in arm.set), release, duel)
 
 
 def units(salt: str, viewer_ids: ArrayLike) -> NDArray[np.float64]:

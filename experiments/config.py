@@ -1,6 +1,8 @@
 """What an experiment is, as one TOML file: who gets which arm, and how the result will be judged.
 
     holdout = 0.01                                   # share of viewers in no experiment, whose pages the ranker does not order
+    shadow = "candidate"                             # release that also answers, and that nobody sees
+    record = 0.05                                    # share of requests it answers, and whose candidates are written down
 
     [[experiments]]
     name = "ranker-v2"
@@ -16,6 +18,12 @@
     primary = { name = "watch_s" }
     secondary = [{ name = "ctr", numerator = "clicks", denominator = "impressions" }]
     guardrails = [{ name = "page_ms", better = "lower", margin = 0.02 }]
+
+    [[experiments]]
+    name = "ranker-v2-or-v3"
+    layer = "pages"
+    interleaving = "team_draft"                      # no arm per viewer: both arms on every page, a team per slot
+    arms = [{ name = "v2" }, { name = "v3", release = "candidate" }]
 
 The first arm is the control. Both the service and the analysis read this file, so the weights that a sample ratio is tested
 against are the weights that were served. Knows nothing of hashing or statistics.
@@ -44,6 +52,8 @@ class ArmConfig:
     """Share of the experiment's viewers, relative to the other arms' weights."""
     set: tuple[str, ...] = ()
     """`section.key=value` overrides of the serving config that make this arm different."""
+    release: str = ""
+    """Release that this arm serves, an id or a pointer such as `candidate`; the live one when empty."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,8 @@ class ExperimentConfig:
     """Surfaces on which the arms differ; all when empty. Requests elsewhere are no exposure."""
     overrides: dict[str, str] = field(default_factory=dict)
     """Viewer id → arm, for looking at an arm; never counted."""
+    interleaving: Literal["", "team_draft", "balanced"] = ""
+    """How the pages of two arms are merged into one for every viewer of the segment; empty: viewers are split instead."""
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
 
     def __post_init__(self) -> None:
@@ -131,6 +143,8 @@ class ExperimentConfig:
             raise ConfigError(f"weights of '{self.name}' must be above 0; remove an arm to stop it")
         if not 0 <= self.segment[0] < self.segment[1] <= 1:
             raise ConfigError(f"segment of '{self.name}' must be [from, until] within 0 and 1, got {list(self.segment)}")
+        if self.interleaving and (len(self.arms) != 2 or self.arms[0].weight != self.arms[1].weight):
+            raise ConfigError(f"'{self.name}' interleaves its arms: it needs two, without weights, since every page holds both")
         for viewer, arm in self.overrides.items():
             if arm not in names or not viewer.isdigit():
                 raise ConfigError(
@@ -141,6 +155,11 @@ class ExperimentConfig:
     def arm_names(self) -> tuple[str, ...]:
         """In the file's order, control first."""
         return tuple(arm.name for arm in self.arms)
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """Releases besides the live one that its arms serve."""
+        return tuple(dict.fromkeys(arm.release for arm in self.arms if arm.release))
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -160,10 +179,16 @@ class ExperimentsConfig:
     """Overrides of the serving config for them: by default any candidate may take any slot, whatever the ranker thinks."""
     holdout_salt: str = "holdout"
     """Decides who they are."""
+    shadow: str = ""
+    """Release, an id or a pointer, that answers recorded requests too, after the page has gone out; none when empty."""
+    record: float = 0.01
+    """Share of requests whose candidates and scores are written down (`serving.counterfactual`)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.holdout < 1:
             raise ConfigError(f"holdout must be at least 0 and below 1, got {self.holdout}")
+        if not 0 <= self.record <= 1:
+            raise ConfigError(f"record must be between 0 and 1, got {self.record}")
         _require_distinct("experiments", [experiment.name for experiment in self.experiments])
         for layer in {experiment.layer for experiment in self.experiments}:
             inside = sorted((e for e in self.experiments if e.layer == layer), key=lambda e: e.segment)
@@ -172,6 +197,18 @@ class ExperimentsConfig:
                     raise ConfigError(
                         f"'{before.name}' and '{after.name}' overlap in layer '{layer}'; give them other segments"
                     )
+        layers = sorted({experiment.layer for experiment in self.experiments if experiment.releases})
+        if len(layers) > 1:
+            raise ConfigError(f"layers {' and '.join(layers)} both choose releases, and a page comes from one; use one layer")
+        merged = sorted({experiment.layer for experiment in self.experiments if experiment.interleaving})
+        if len(merged) > 1:
+            raise ConfigError(f"layers {' and '.join(merged)} both interleave, and a page is merged once; use one layer")
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """Releases besides the live one that a server of these experiments must hold."""
+        arms = [name for experiment in self.experiments for name in experiment.releases]
+        return tuple(dict.fromkeys([*arms, *([self.shadow] if self.shadow else [])]))
 
     def named(self, name: str | None) -> ExperimentConfig:
         """The experiment `name`; the only one when None.

@@ -7,7 +7,10 @@ are for people to compare; nothing reads them back to decide anything, so a fail
 import hashlib
 import json
 import logging
+import os
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from core import settings
 from core.config import to_dict
 from core.errors import BadInput
 from pipelines import provenance
+from pipelines.atomic import STAGED
 from pipelines.leaderboard import METRICS, Leaderboard
 from pipelines.progress import Stages
 
@@ -45,7 +49,7 @@ class Run:
 def record(var_dir: Path, kind: str, config: Any, metrics: Mapping[str, float], stages: Stages, **tags: str | None) -> str:
     """Record a run: its id in words, or, whatever goes wrong, a warning that says what did."""
     try:
-        client, experiment = _open(var_dir)
+        client, experiment = open_database(var_dir)
         run = client.create_run(experiment, tags=_provenance() | {"kind": kind} | {k: v for k, v in tags.items() if v})
         measured = {**metrics, **{f"seconds.{name}": seconds for name, seconds in stages.seconds}}
         _write(client, run.info.run_id, flatten(to_dict(config)), measured)
@@ -71,7 +75,7 @@ def runs(var_dir: Path) -> list[Run]:
     """Every recorded run, newest first; none where nothing was recorded yet."""
     if not (var_dir / DATABASE).is_file():
         return []
-    client, experiment = _open(var_dir)
+    client, experiment = open_database(var_dir)
     found, token = [], None
     while True:
         page = client.search_runs([experiment], page_token=token)
@@ -115,8 +119,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _open(var_dir: Path) -> tuple[Any, str]:
-    """MLflow's client and the experiment that holds all runs."""
+def open_database(var_dir: Path) -> tuple[Any, str]:
+    """MLflow's client, for runs and registered models, and the experiment that holds all runs."""
     settings.refuse_telemetry()
     import sqlalchemy
     from mlflow.tracking import MlflowClient  # seconds to import
@@ -124,6 +128,8 @@ def _open(var_dir: Path) -> tuple[Any, str]:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     var_dir.mkdir(parents=True, exist_ok=True)
+    if not (var_dir / DATABASE).exists():
+        _create(var_dir / DATABASE)
     uri = f"sqlite:///{(var_dir / DATABASE).resolve()}"
     with sqlalchemy.create_engine(uri).connect() as connection:  # MLflow would try a broken database for 100 seconds
         connection.exec_driver_sql("PRAGMA schema_version")
@@ -132,6 +138,18 @@ def _open(var_dir: Path) -> tuple[Any, str]:
     if found is not None:
         return client, found.experiment_id
     return client, client.create_experiment(_EXPERIMENT, artifact_location=(var_dir / "mlflow").resolve().as_uri())
+
+
+def _create(path: Path) -> None:
+    """MLflow makes its tables in many steps and never opens a file again in which they were cut off: made aside, then named."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with tempfile.TemporaryDirectory(prefix=STAGED, dir=path.parent) as folder:
+        staged = Path(folder).resolve() / DATABASE
+        store = SqlAlchemyStore(f"sqlite:///{staged}", (path.parent / "mlflow").resolve().as_uri())
+        store.engine.dispose()
+        with suppress(FileExistsError):  # another process was faster
+            os.link(staged, path)
 
 
 def _write(client: Any, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:

@@ -22,6 +22,10 @@ class FaultKind(StrEnum):
     """Viewers like what they did not like before: concept drift."""
     BOT_TRAFFIC = "bot_traffic"
     """Some viewers ask for thirty times as many pages and click almost everything for a second."""
+    SEASONAL_SHIFT = "seasonal_shift"
+    """Viewers come more often, as in holidays, and otherwise behave as always: nothing is wrong."""
+    BAD_RELEASE = "bad_release"
+    """Viewers get pages that were made for somebody else: what a release does that joins its features to the wrong viewers."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,15 @@ class Fault:
     until_day: float
     """Ends before this many days after `start_at`."""
     share: float = 1.0
-    """Of watch events (null feature, unit change) or of viewers (taste flip, bot traffic) that are hit, 0 to 1."""
+    """Of watch events (null feature, unit change) or of viewers (all others) that are hit, 0 to 1."""
+    device: str | None = None
+    """Null feature and unit change only: hits watch events of viewers with this device; None means all."""
 
     def __post_init__(self) -> None:
         if self.kind not in set(FaultKind):
             raise ConfigError(f"no such fault: '{self.kind}'; known: {', '.join(FaultKind)}")
+        if self.device is not None and self.kind not in (FaultKind.NULL_FEATURE, FaultKind.UNIT_CHANGE):
+            raise ConfigError(f"'{self.kind}' cannot be limited to a device; leave device out")
 
 
 @dataclass(frozen=True)

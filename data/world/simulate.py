@@ -41,7 +41,7 @@ def history(world: World, progress: Progress | None = None) -> dataset.Dataset:
     for day in range(config.days):
         policy.open_day(config.start_at + day * DAY_MS)
         events = _live_day(world, policy, day, free_at)
-        events = faults.corrupt(config, events, rng.stream(config.seed, "faults", day))
+        events = faults.corrupt(config, world.viewers, events, rng.stream(config.seed, "faults", day))
         days.append(journal.deliver(events, config.delivery, rng.stream(config.seed, "delivery", day)))
         if progress:
             progress(f"day {day + 1} of {config.days}", (day + 1) / config.days)
@@ -73,8 +73,9 @@ def _live_round(
     """The pages `chosen` from the plan, one per viewer; the clicks' `page` is the number in the plan."""
     random = rng.stream(world.config.seed, "history pages", *key)
     viewers = plan.viewer_rows[chosen]
-    shown = policy.pages(viewers, world.config.slate_size, world.memory, random)
-    pages = Pages(viewers, shown.video_rows_PK, np.maximum(plan.at[chosen], free_at[viewers]))
+    at = np.maximum(plan.at[chosen], free_at[viewers])
+    shown = policy.pages(faults.made_for(world.config, viewers, at), world.config.slate_size, world.memory, random)
+    pages = Pages(viewers, shown.video_rows_PK, at)
     clicks = behaviour.react(world.truth, world.memory, pages, random.random((*pages.video_rows_PK.shape, NUM_UNIFORMS)))
     behaviour.remember(world.memory, world.truth, clicks)
     policy.observe(clicks)

@@ -108,7 +108,7 @@ class World:
         request_ids = pl.Series([request.request_id for request in requests], dtype=pl.String)
         events = journal.outcomes(request_ids, clicks, self.viewer_ids, self.video_ids)
         batch = (requests[0].request_id, len(requests))
-        events = faults.corrupt(self.config, events, rng.stream(self.config.seed, "live faults", *batch))
+        events = faults.corrupt(self.config, self.viewers, events, rng.stream(self.config.seed, "live faults", *batch))
         random = rng.stream(self.config.seed, "live delivery", *batch)
         events = journal.deliver(events, self.config.delivery, random) if lossy else journal.punctual(events)
         return conform(events, c.EVENTS).sort(c.RECEIVED_AT, c.EVENT_ID).to_arrow().cast(c.EVENTS)

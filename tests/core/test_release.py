@@ -121,6 +121,15 @@ def test_pointers_start_empty_and_name_releases(tmp_path: Path) -> None:
     assert (release.resolve(tmp_path, "live"), release.resolve(tmp_path, "previous")) == (second, first)
 
 
+def test_a_cleared_pointer_names_nothing(tmp_path: Path) -> None:
+    release.point(tmp_path, "canary", publish(tmp_path))
+    for _ in range(2):
+        release.clear(tmp_path, "canary")
+        assert release.resolve(tmp_path, "canary") is None
+    with pytest.raises(ValueError, match="live cannot be cleared"):
+        release.clear(tmp_path, "live")
+
+
 def test_rolling_back_twice_returns(tmp_path: Path) -> None:
     first, second = publish(tmp_path), publish(tmp_path, "other")
     release.point(tmp_path, "live", first)

@@ -2,13 +2,14 @@ import dataclasses
 
 import pytest
 
+from core import events as ev
 from core.errors import ReleaseRefused
 from core.policy import HOME, UP_NEXT, Request
 from experiments.assignment import HOLDOUT, Assigner
 from experiments.config import ArmConfig, ExperimentConfig, ExperimentsConfig
 from features.memory_store import MemoryStore
 from serving import fakes
-from serving.arms import ArmRecommender
+from serving.arms import ArmRecommender, Base, met
 from serving.config import ExplorationConfig, ServingConfig
 from serving.live import go_live
 from serving.recommender import Recommender
@@ -19,8 +20,12 @@ ARMS = (ArmConfig("control"), ArmConfig("bold", set=("exploration.epsilon=1.0",)
 EXPERIMENTS = ExperimentsConfig((ExperimentConfig("explore", ARMS, surfaces=(HOME,)),))
 
 
+def base(config=GREEDY, release_id="live"):
+    return Base(config, lambda chosen: Recommender(dataclasses.replace(fakes.parts(), config=chosen, release_id=release_id)))
+
+
 def recommender(experiments=EXPERIMENTS):
-    return ArmRecommender(experiments, GREEDY, lambda config: Recommender(dataclasses.replace(fakes.parts(), config=config)))
+    return ArmRecommender(experiments, base())
 
 
 def requests(surface=HOME, n=40):
@@ -61,7 +66,64 @@ def test_an_arm_that_changes_nothing_known_is_refused():
         recommender(wrong)
 
 
+CANARY = ExperimentsConfig((ExperimentConfig("canary", (ArmConfig("control"), ArmConfig("canary", release="b2"))),))
+
+
+def test_an_arm_can_serve_another_release_with_its_own_config():
+    bold = ServingConfig(exploration=ExplorationConfig(epsilon=1.0))
+    slates = ArmRecommender(CANARY, base(), {"b2": base(bold, "b2")}).recommend(requests())
+    assert {(slate.arm, slate.release_id) for slate in slates} == {("canary:control", "live"), ("canary:canary", "b2")}
+    assert all(slate.exploration.all() == (slate.release_id == "b2") for slate in slates)
+
+
+def test_an_arm_of_a_release_that_is_not_loaded_is_refused():
+    with pytest.raises(ReleaseRefused, match="'b2', which is not loaded"):
+        recommender(CANARY)
+
+
+def test_a_challenger_in_service_answers_its_arm(release_files):
+    challenger = go_live(open_files(release_files[0], release_id="b2"), MemoryStore(), config=GREEDY)
+    loaded = open_files(release_files[0], release_id="a1")
+    live = go_live(loaded, MemoryStore(), config=GREEDY, experiments=CANARY, challengers={"b2": challenger})
+    assert {slate.release_id for slate in live.recommender.recommend(requests())} == {"a1", "b2"}
+    alone = live.among(ExperimentsConfig())
+    assert {slate.release_id for slate in alone.recommend(requests())} == {"a1"}
+
+
 def test_a_release_goes_live_with_experiments(release_files):
     live = go_live(open_files(release_files[0]), MemoryStore(), config=GREEDY, experiments=EXPERIMENTS)
     slates = live.recommender.recommend(requests())
     assert {slate.arm for slate in slates} == {"explore:control", "explore:bold"}
+
+
+def shown(viewer, arm, n=0):
+    return ev.Impression(
+        event_id=f"{viewer}-{n}", event_at=1, received_at=1, viewer_id=viewer, video_id=1, request_id="r", position=0,
+        surface=HOME, release_id="a", arm=arm, source="fresh", propensity=1.0, exploration=False,
+    )  # fmt: skip
+
+
+def weighted(bold):
+    return ExperimentsConfig((ExperimentConfig("explore", (ARMS[0], dataclasses.replace(ARMS[1], weight=bold))),))
+
+
+def test_viewers_keep_their_arm_when_weights_change():
+    log = fakes.MemoryLog()
+    slates = ArmRecommender(weighted(1.0), base()).recommend(requests())
+    log.append(ev.to_table([shown(viewer, slate.arm) for viewer, slate in enumerate(slates)]))
+    moved = met(log, weighted(9.0))
+    fresh, kept = (ArmRecommender(weighted(9.0), base(), met=each).recommend(requests(n=60)) for each in ({}, moved))
+    assert [slate.arm for slate in kept[:40]] == [slate.arm for slate in slates]
+    assert [slate.arm for slate in kept[40:]] == [slate.arm for slate in fresh[40:]]
+    assert set(moved["explore"]) == {v for v in range(40) if fresh[v].arm != slates[v].arm} != set()
+
+
+def test_only_what_weights_would_change_is_remembered():
+    log = fakes.MemoryLog()
+    labels = ["other:x+explore:bold", "explore:gone", "control", "holdout"]
+    log.append(ev.to_table([shown(viewer, label) for viewer, label in enumerate(labels)]))
+    log.append(ev.to_table([shown(0, "explore:control", 1)]))  # the first one counts
+    assert met(log, weighted(1e-9)) == {"explore": {0: "bold"}}
+    assert met(log, weighted(1e9)) == {}
+    arms = [s.arm for s in ArmRecommender(weighted(1e-9), base(), met=met(log, weighted(1e-9))).recommend(requests(n=2))]
+    assert arms == ["explore:bold", "explore:control"]

@@ -7,6 +7,7 @@ import pytest
 from core import columns as c
 from core import events as ev
 from core.clock import DAY_MS
+from core.errors import ConfigError
 from data.world import faults
 from data.world.config import Fault, FaultKind, tiny
 from data.world.simulate import generate
@@ -74,3 +75,32 @@ def test_a_fault_leaves_other_days_alone(kind, lived):
     data = generate(replace(tiny(), faults=(Fault(kind, 12, 13, 0.1),)))
     early = pl.col(c.RECEIVED_AT) < START + 11 * DAY_MS
     assert data.events.filter(early).equals(lived[1].events.filter(early))
+
+
+def test_a_fault_of_one_device_leaves_the_others_alone():
+    data = generate(replace(tiny(), faults=(Fault("null_feature", 4, 8, device="tv"),)))
+    watches = data.events.filter(pl.col(c.KIND) == ev.WATCH).join(data.viewers.select(c.VIEWER_ID, c.DEVICE), on=c.VIEWER_ID)
+    day = (pl.col(c.EVENT_AT) - START) / DAY_MS
+    hit = (pl.col(c.DEVICE) == "tv") & (day >= 4) & (day < 8)
+    assert watches.filter(hit)[c.VALUE].is_null().all()
+    assert watches.filter(~hit)[c.VALUE].null_count() == 0
+    with pytest.raises(ConfigError, match="device"):
+        Fault("taste_flip", 0, 1, device="tv")
+
+
+def test_a_season_brings_pages_and_changes_nothing_else():
+    during, outside, _ = _split(Fault("seasonal_shift", 7, 14), ev.IMPRESSION)
+    assert 1.35 < len(during) / len(outside) < 1.9
+    clicks, before, _ = _split(Fault("seasonal_shift", 7, 14), ev.CLICK)
+    assert len(clicks) / len(during) == pytest.approx(len(before) / len(outside), rel=0.15)
+
+
+def test_a_bad_release_shows_pages_made_for_others():
+    during, outside, events = _split(Fault("bad_release", 7, 14), ev.IMPRESSION)
+    clicks = events.filter(pl.col(c.KIND) == ev.CLICK)
+    rate = [len(clicks.join(part, on=[c.REQUEST_ID, c.VIDEO_ID], how="semi")) / len(part) for part in (during, outside)]
+    assert rate[0] < 0.85 * rate[1]
+    config = replace(tiny(), faults=(Fault("bad_release", 7, 14),))
+    rows = np.arange(500)
+    assert (faults.made_for(config, rows, np.full(500, START)) == rows).all()
+    assert (faults.made_for(config, rows, np.full(500, START + 7 * DAY_MS)) == rows[::-1]).all()

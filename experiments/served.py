@@ -1,0 +1,44 @@
+"""What a server of one dataset's folder must run: the experiments that people wrote, and the canary that is under way.
+
+    experiments.toml    see `config`
+    canary.json         a `canary.CanaryState`, replaced as a whole after every look (by `upnext release canary`)
+
+A server that holds `read(folder).releases` besides the live one, and reads again when either file changes, does all it must.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from core import config as configs
+from core.errors import BadInput
+from experiments import config
+from experiments.canary import CanaryState
+from experiments.config import ExperimentsConfig
+
+EXPERIMENTS, CANARY = "experiments.toml", "canary.json"
+
+
+def read(folder: Path) -> ExperimentsConfig | None:
+    """All experiments of the folder; None when nothing runs.
+
+    Raises:
+        BadInput: a file cannot be read, or its values cannot work.
+    """
+    file, canary = folder / EXPERIMENTS, read_canary(folder)
+    found = config.load(file) if file.is_file() else None
+    if canary is None or canary.experiment is None:
+        return found
+    found = found or ExperimentsConfig()
+    return replace(found, experiments=(*found.experiments, canary.experiment))
+
+
+def read_canary(folder: Path) -> CanaryState | None:
+    """The last canary of the folder, under way or ended; None where there never was one. Raises BadInput."""
+    file = folder / CANARY
+    try:
+        return configs.from_dict(CanaryState, json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(f"the state of the canary in {file} cannot be read: {error}") from error
