@@ -17,9 +17,11 @@ def demo(
 ) -> None:
     """Generate a world of viewers and videos, train, publish, serve it, and let viewers come."""
     from cli.console import console
-    from core.process import require_free_port
+    from core import settings
+    from core.process import require_free_port, require_safe_address
 
     if serve:
+        require_safe_address(host, settings.load().admin_token)
         require_free_port(host, port)
     console.print(f"[bold]upnext demo[/] · preset {preset}")
     _train_in_child(preset, json)

@@ -1,6 +1,7 @@
-"""`upnext experiment …`: plan an A/B test, analyse one, and check the procedure on tests where nothing differs."""
+"""`upnext experiment …`: plan a test, analyse one, look into the shadow, and check the procedure where nothing differs."""
 
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,15 @@ import typer
 if TYPE_CHECKING:
     from core.inference import Interval
     from experiments.analysis import ArmReport, Report
+    from experiments.config import ExperimentConfig
+    from experiments.evidence import Preference
 
-app = typer.Typer(help="A/B tests: plan, analyse, check by A/A runs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="A/B tests, interleaving, shadow: plan, analyse, check by A/A runs.", no_args_is_help=True, rich_markup_mode=None
+)
 
 JsonOption = Annotated[Path | None, typer.Option(help="Write the result here as JSON.")]
+SpaceOption = Annotated[str | None, typer.Option(help="Dataset whose log is read; the last trained one by default.")]
 
 
 @app.command()
@@ -76,7 +82,7 @@ def analyse(
     experiment: Annotated[str | None, typer.Option(help="Which one, when the file has several.")] = None,
     json: JsonOption = None,
 ) -> None:
-    """Decide: ship, do not ship, keep running, or invalid."""
+    """Decide: ship, do not ship, keep running, or invalid. Of merged pages: which ranking viewers prefer."""
     from cli.console import TerminalListener, console, write_json
     from core import settings
     from core.errors import BadInput
@@ -89,6 +95,13 @@ def analyse(
     if events is not None and space is not None:
         raise BadInput("--events and --space exclude each other: rows of a file, or a dataset's log")
     chosen = configs.load(config).named(experiment)
+    if chosen.interleaving:
+        if events is not None:
+            raise BadInput(f"'{chosen.name}' merges pages: it is analysed from a dataset's log, without --events")
+        found = panels.interleaved(spaces.current(settings.load().var_dir, space), chosen)
+        _show_outcome(found, chosen)
+        write_json(json, {"experiment": chosen.name, "interleaving": chosen.interleaving, **found.to_json()})
+        return
     with Stages(TerminalListener())("read") as stage:
         if events is not None:
             panel = panels.from_file(events, chosen)
@@ -99,6 +112,53 @@ def analyse(
     _show(report, chosen.analysis.days)
     write_json(json, report.to_json())
     console.print()
+
+
+@app.command()
+def shadow(space: SpaceOption = None, json: JsonOption = None) -> None:
+    """How a challenger that nobody saw would have changed pages, scores and latency, over all and per slice."""
+    from rich.table import Table
+
+    from cli.console import console, write_json
+    from core import settings
+    from pipelines import experiment as panels
+    from pipelines import spaces
+
+    found = panels.unseen(spaces.current(settings.load().var_dir, space))
+    for release_id, slices in found.items():
+        table = Table("", "requests", "overlap", "RBO", "same", "KS", "live ms", "shadow ms", "failed", box=None)
+        table.columns[0].no_wrap = True
+        for one in slices:
+            shares = (f"{value:.3f}" for value in (one.overlap, one.rbo, one.same, one.score_ks))
+            table.add_row(
+                one.slice, f"{one.requests:,}", *shares, f"{one.live_ms_p50:.0f}/{one.live_ms_p99:.0f}",
+                f"{one.shadow_ms_p50:.0f}/{one.shadow_ms_p99:.0f}", f"{one.shadow_failed:.1%}",
+            )  # fmt: skip
+        console.print(f"[bold]{release_id}[/] in the shadow; times are median / 99th percentile")
+        console.print(table)
+    console.print("  [dim]What would change, not what is better: nobody saw the shadow's pages.[/]")
+    write_json(json, {release_id: [one.to_json() for one in slices] for release_id, slices in found.items()})
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where behaviour.csv and target.csv go.")],
+    space: SpaceOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Write the live log, and the shadow's pages, in the layout that `upnext ope` reads."""
+    from cli.console import console, write_json
+    from core import settings
+    from pipelines import experiment as panels
+    from pipelines import spaces
+
+    found = panels.export(spaces.current(settings.load().var_dir, space), folder)
+    console.print(f"  {found.behaviour}  {found.num_shown:,} shown slots")
+    target = "uniform" if found.target is None else str(found.target)
+    if found.target is not None:
+        console.print(f"  {found.target}  {found.num_unseen:,} slots that the shadow would have filled")
+    console.print(f"  [dim]upnext ope --behaviour {found.behaviour} --target {target}[/]", soft_wrap=True)
+    write_json(json, {name: str(value) if isinstance(value, Path) else value for name, value in asdict(found).items()})
 
 
 @app.command()
@@ -124,6 +184,25 @@ def aa(
     console.print(f"  [dim]fixed-horizon test at every look    {found.peeking:>6,}   what peeking does[/]")
     console.print(f"  [dim]impressions taken as independent    {found.per_impression:>6,}   what forgetting viewers does[/]")
     write_json(json, {**asdict(config), **asdict(found), "bound": found.bound, "holds": found.holds})
+
+
+def _show_outcome(found: "Preference", experiment: "ExperimentConfig") -> None:
+    from rich.markup import escape
+
+    from cli.console import console
+
+    from experiments.sequential import BURN_IN
+
+    first, second = (escape(name) for name in experiment.arm_names)
+    pages, always = found.outcome, found.always
+    sure = always.low > 0 or always.high < 0
+    verdict = f"Viewers prefer '{first if always.mean > 0 else second}'." if sure else "No preference can be told yet."
+    console.print(f"[bold]{verdict}[/]")
+    console.print(f"  merged pages    {pages.pages:,} of {found.viewers:,} viewers")
+    console.print(f"  that prefer     '{first}' {pages.wins:,}, '{second}' {pages.losses:,}, neither {pages.ties:,}")
+    console.print(f"  Δ for '{first}'  {pages.delta.mean:+.4f}")
+    console.print(f"  always valid    {_range(always) if isfinite(always.low) else f'from {BURN_IN} viewers on'}")
+    console.print(f"  looked at once  {_range(pages.delta)}; sign test over pages p = {pages.sign_p:.3g}")
 
 
 def _show(report: "Report", planned_days: int) -> None:

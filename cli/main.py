@@ -4,7 +4,26 @@ import sys
 
 import typer
 
-from cli import demo, doctor, evaluate, experiment, lab, labels, ope, release, runs, serve, simulate, tables, train, tune
+from cli import (
+    data,
+    demo,
+    doctor,
+    evaluate,
+    experiment,
+    lab,
+    labels,
+    monitor,
+    ope,
+    pipeline,
+    release,
+    runs,
+    schedule,
+    serve,
+    simulate,
+    tables,
+    train,
+    tune,
+)
 from core.errors import UpnextError
 
 app = typer.Typer(
@@ -24,10 +43,14 @@ app.command(name="ope")(ope.ope)
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(lab.app, name="lab")
 app.command(name="tune")(tune.tune)
+app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(release.app, name="release")
 app.add_typer(runs.app, name="runs")
 app.add_typer(tables.app, name="tables")
 app.add_typer(labels.app, name="labels")
+app.add_typer(monitor.app, name="monitor")
+app.add_typer(data.app, name="data")
 app.command(name="doctor")(doctor.doctor)
 
 

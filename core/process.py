@@ -1,10 +1,11 @@
-"""Child processes that never outlive their parent, and ports that are free.
+"""Child processes that never outlive their parent, ports that are free, and addresses that are safe.
 
 Linux delivers PR_SET_PDEATHSIG when the *thread* that forked the child ends, so children are started from the main thread.
 On other systems the signal is not available and only an orderly exit ends children.
 """
 
 import ctypes
+import ipaddress
 import os
 import signal
 import socket
@@ -125,3 +126,20 @@ def require_free_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise BadInput(f"cannot listen on {host}:{port} ({error.strerror}); stop what runs there or pass --port") from error
+
+
+def require_safe_address(host: str, token: str | None) -> None:
+    """Make sure that other machines only reach a service whose admin routes have a token.
+
+    Raises:
+        BadInput: `host` is not a loopback address and there is no token.
+    """
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and not token:
+        raise BadInput(
+            f"{host} can be reached from other machines, and there is no admin token: set UPNEXT_ADMIN_TOKEN to a long random "
+            "text, or bind 127.0.0.1"
+        )

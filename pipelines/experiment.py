@@ -1,14 +1,10 @@
-"""From a log, or from a file of rows, to the panel of one experiment.
+"""From a log, or from files, to what `upnext experiment` reports.
 
-A viewer's rows start counting on the day of the first impression whose `arm` names the experiment (`experiment:arm`); earlier
-days are what the viewer was like before. Whatever a viewer does from then on counts for their arm, shown by it or not: that is
-what was randomised. Columns per viewer and day (UTC):
-
-    pages impressions clicks watch_s likes dislikes regrets unsubscribes    sums of the day
-    videos channels                                                        distinct ones among the day's impressions (diversity)
-    returned, returnable      came back within seven days, and whether the log is long enough to know (next-week retention)
+The live log, after the log that the live release was trained from, is read as `experiments.evidence` says; the records of
+requests as `serving.counterfactual` says. `export` writes both in the layout that `upnext ope` reads.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -16,21 +12,17 @@ import polars as pl
 from core import columns as c
 from core import events as ev
 from core import release
-from core.clock import DAY_MS
 from core.errors import BadInput, SchemaMismatch
 from core.event_log import SqliteEventLog
-from data import versioning
+from data import tombstones, versioning
+from experiments import open_bandit, served
 from experiments.config import ExperimentConfig
+from experiments.evidence import DAY, KEYS, Preference, panel, preferences, rows
 from experiments.panel import Panel
+from experiments.shadow import Comparison
 from pipelines.held_out import frame_ids, read_frame
 from pipelines.spaces import Space
-
-DAY = "day"
-_KEYS = (c.VIEWER_ID, DAY, c.ARM)
-_WEEK = 7
-_COUNTED = {
-    "clicks": ev.CLICK, "likes": ev.LIKE, "dislikes": ev.DISLIKE, "regrets": ev.REGRET, "unsubscribes": ev.UNSUBSCRIBE,
-}  # fmt: skip
+from serving import counterfactual, shadow
 
 
 def from_file(path: Path, experiment: ExperimentConfig) -> Panel:
@@ -43,7 +35,7 @@ def from_file(path: Path, experiment: ExperimentConfig) -> Panel:
         BadInput: the rows do not fit the experiment.
     """
     frame = read_frame(path)
-    for name in _KEYS:
+    for name in KEYS:
         if name not in frame.columns:
             raise SchemaMismatch(f"{path} has no column '{name}'; found: {', '.join(frame.columns)}")
     ids = pl.Series(c.VIEWER_ID, frame_ids(frame, c.VIEWER_ID))
@@ -68,63 +60,72 @@ def from_space(space: Space, experiment: ExperimentConfig) -> Panel:
     return panel(rows(events, experiment, videos), experiment)
 
 
-def rows(events: pl.DataFrame, experiment: ExperimentConfig, videos: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Events (schema `columns.EVENTS`) as rows per viewer and day, with an arm from the day of first exposure on.
+def interleaved(space: Space, experiment: ExperimentConfig) -> Preference:
+    """What viewers preferred on merged pages, from the live log. Raises BadInput when there are none."""
+    return preferences(_live_log(space), experiment)
 
-    A viewer with two arms gets every row twice, once per arm, which `Panel` finds. Without `videos`, there are no channels.
+
+def unseen(space: Space) -> dict[str, list[Comparison]]:
+    """Challenger's release → what its unseen pages say, all and per slice, from the records of requests.
+
+    Raises:
+        BadInput: no request was answered by a challenger.
     """
-    dated = events.with_columns((pl.col(c.EVENT_AT) // DAY_MS).alias(DAY))
-    shown = dated.filter(pl.col(c.KIND) == ev.IMPRESSION)
-    exposures = _exposures(shown, experiment)
-    if not len(exposures):
-        raise BadInput(f"no impression in the log carries an arm of '{experiment.name}'; has it been served?")
-    keys = [c.VIEWER_ID, DAY]
-    daily = dated.filter(pl.col(c.VIEWER_ID).is_in(exposures[c.VIEWER_ID].implode())).group_by(keys).agg(*_sums())
-    if videos is not None:
-        channels = shown.join(videos.select(c.VIDEO_ID, c.CHANNEL_ID), on=c.VIDEO_ID)
-        daily = daily.join(channels.group_by(keys).agg(pl.col(c.CHANNEL_ID).n_unique().alias("channels")), on=keys, how="left")
-    arm = pl.when(pl.col(DAY) >= pl.col("first_day")).then(pl.col(c.ARM)).alias(c.ARM)
-    joined = _with_returns(daily).join(exposures, on=c.VIEWER_ID).with_columns(arm).drop("first_day")
-    return joined.sort(*keys, c.ARM)
+    found = shadow.compare(counterfactual.read(space.path))
+    if not found:
+        raise BadInput(
+            f"no request of '{space.name}' was answered in the shadow; set `shadow` in {served.EXPERIMENTS} and serve"
+        )
+    return found
 
 
-def panel(frame: pl.DataFrame, experiment: ExperimentConfig) -> Panel:
-    """Rows as the analysis wants them; every column of numbers besides the keys is there to be a metric."""
-    numbers = {
-        name: frame[name].cast(pl.Float64).fill_null(0.0).to_numpy()
-        for name, dtype in frame.schema.items()
-        if name not in _KEYS and (dtype.is_numeric() or dtype == pl.Boolean)
-    }
-    return Panel.of(frame[c.VIEWER_ID].to_numpy(), frame[DAY].to_numpy(), frame[c.ARM].to_list(), numbers, experiment.arm_names)
+@dataclass(frozen=True)
+class Exported:
+    """Files in the layout of `experiments.open_bandit`."""
+
+    behaviour: Path
+    """What was shown, with propensities and clicks."""
+    num_shown: int
+    target: Path | None
+    """What a challenger would have shown in recorded requests; None when there was none."""
+    num_unseen: int
 
 
-def _exposures(shown: pl.DataFrame, experiment: ExperimentConfig) -> pl.DataFrame:
-    """(viewer_id, arm, first_day) of every viewer and arm of the experiment."""
-    own = pl.col(c.ARM).str.split("+").list.eval(pl.element().filter(pl.element().str.starts_with(f"{experiment.name}:")))
-    found = shown.with_columns(own.list.first().str.strip_prefix(f"{experiment.name}:").alias(c.ARM)).drop_nulls(c.ARM)
-    first = pl.col(DAY).min().over(c.VIEWER_ID).alias("first_day")
-    return found.select(c.VIEWER_ID, c.ARM, first).unique()
+def export(space: Space, folder: Path) -> Exported:
+    """Write the live log, and the challenger's pages, for `upnext ope --behaviour … --target …`.
 
-
-def _sums() -> list[pl.Expr]:
-    shown = pl.col(c.KIND) == ev.IMPRESSION
-    return [
-        pl.col(c.REQUEST_ID).filter(shown).n_unique().alias("pages"),
-        shown.sum().alias("impressions"),
-        *((pl.col(c.KIND) == kind).sum().alias(name) for name, kind in _COUNTED.items()),
-        pl.col(c.VALUE).filter(pl.col(c.KIND) == ev.WATCH).sum().alias("watch_s"),
-        pl.col(c.VIDEO_ID).filter(shown).n_unique().alias("videos"),
-    ]
-
-
-def _with_returns(daily: pl.DataFrame) -> pl.DataFrame:
-    active = daily.filter(pl.col("impressions") > 0).sort(c.VIEWER_ID, DAY)
-    following = pl.col(DAY).shift(-1).over(c.VIEWER_ID) - pl.col(DAY)
-    returnable = pl.col(DAY) + _WEEK <= pl.col(DAY).max()
-    returns = active.select(
-        c.VIEWER_ID, DAY, returnable.alias("returnable"), (returnable & (following <= _WEEK)).fill_null(False).alias("returned")
+    Raises:
+        BadInput: nothing was shown yet.
+    """
+    log = _live_log(space)
+    clicks = log.filter(pl.col(c.KIND) == ev.CLICK).select(c.REQUEST_ID, c.VIDEO_ID).unique().with_columns(clicked=1)
+    shown = log.filter((pl.col(c.KIND) == ev.IMPRESSION) & (pl.col(c.PROPENSITY) > 0))
+    if not len(shown):
+        raise BadInput(f"nothing of '{space.name}' was shown with a known propensity yet; serve, and let viewers come")
+    behaviour = shown.join(clicks, on=[c.REQUEST_ID, c.VIDEO_ID], how="left").select(
+        pl.col(c.VIDEO_ID).alias(open_bandit.VIDEO),
+        pl.col(c.POSITION).alias(open_bandit.POSITION),
+        pl.col("clicked").fill_null(0).alias(open_bandit.REWARD),
+        pl.col(c.PROPENSITY).alias(open_bandit.PROPENSITY),
     )
-    return daily.join(returns, on=[c.VIEWER_ID, DAY], how="left")
+    pages = counterfactual.read(space.path).drop_nulls("shadow_shown")
+    target = pages.select(
+        pl.col("shadow_shown").alias(open_bandit.VIDEO),
+        pl.int_ranges(pl.col("shadow_shown").list.len()).alias(open_bandit.POSITION),
+    ).explode(open_bandit.VIDEO, open_bandit.POSITION)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / "behaviour.csv", folder / "target.csv"
+    behaviour.write_csv(files[0])
+    if len(target):
+        target.write_csv(files[1])
+    return Exported(files[0], len(behaviour), files[1] if len(target) else None, len(target))
+
+
+def _live_log(space: Space) -> pl.DataFrame:
+    frames = _live_events(space)
+    if not frames:
+        raise BadInput(f"'{space.name}' has no log yet; run `upnext serve` and let viewers come")
+    return tombstones.read(space.path).events(pl.concat(frames))
 
 
 def _live_events(space: Space) -> list[pl.DataFrame]:

@@ -29,7 +29,7 @@ from ranking.batches import RankingData
 from ranking.model import Ranker
 from retrieval import export, index
 from retrieval import train as retrieval
-from retrieval.encoder import ViewerEncoder
+from retrieval.encoder import VECTORS, ViewerEncoder
 from retrieval.towers import TwoTower
 
 Advance = Callable[[float, str], None]
@@ -74,7 +74,11 @@ def towers(
 
 def ranker(material: Material, config: RunConfig, first: TwoTower, advance: Advance) -> Ranker:
     """The ranker on [t_a, t0), seeing the score of towers that were trained before t_a."""
-    data = ranking_data(material, config, first)
+    return ranker_on(ranking_data(material, config, first), material, config, advance)
+
+
+def ranker_on(data: RankingData, material: Material, config: RunConfig, advance: Advance) -> Ranker:
+    """The ranker on rows that are there already."""
     return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=by_step(advance))
 
 
@@ -82,8 +86,12 @@ def ranking_data(material: Material, config: RunConfig, first: TwoTower) -> Rank
     """What the ranker learns from."""
     with tempfile.TemporaryDirectory() as folder:
         export.write(first, material.catalogue, Path(folder), at=material.split.ranker_from)
-        encode = ViewerEncoder.load(Path(folder)).encode
-        video_VD = np.load(Path(folder) / "video_vectors.npy")
+        return ranking_data_from(material, config, Path(folder))
+
+
+def ranking_data_from(material: Material, config: RunConfig, first: Path) -> RankingData:
+    """The same, from a directory into which the first towers were exported."""
+    encode, video_VD = ViewerEncoder.load(first).encode, np.load(first / VECTORS)
     window = (material.split.ranker_from, material.split.test_from)
     events = material.dataset.events
     shown = examples.impression_rows(events, material.catalogue, material.viewers, window, encode, video_VD)

@@ -1,8 +1,8 @@
-"""What a training run starts from: a source's log, plus everything the service has logged since for the same dataset."""
+"""What a training run starts from: a source's log and all that the service has logged since, without forgotten viewers."""
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,9 @@ from core import config as configs
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
 from data import dataset as datasets
+from data import lineage, tombstones
 from data.dataset import Dataset
+from data.lineage import Origin
 from data.sources import registry
 from data.world import simulate
 from pipelines import spaces
@@ -26,6 +28,7 @@ class Loaded:
     dataset: Dataset
     space: spaces.Space
     log_offset: int
+    origin: Origin
     warnings: tuple[str, ...] = ()
 
 
@@ -37,30 +40,44 @@ def load(
     var_dir: Path,
     advance: Callable[[float, str], None],
 ) -> Loaded:
-    """Load `source`, then append the live events of its space.
+    """Load `source`, append the live events of its space, and leave out viewers who asked to be forgotten.
 
     Raises:
         BadInput: no such source, no path, or a log that is too broken to use.
     """
+    space = open_space(source, path, config, var_dir)
     if source == "world":
-        space = spaces.open_space(var_dir, f"world-{config.name}")
         dataset = simulate.generate(config.world, lambda note, share: advance(share, note))
         warnings: tuple[str, ...] = ()
+        origin = Origin(source, config=configs.fingerprint(config.world))
         space.world.write_text(json.dumps(configs.to_dict(config.world), indent=1))
     else:
-        if path is None:
-            raise BadInput(f"--source {source} needs --path")
-        space = spaces.open_space(var_dir, path.stem if path.is_file() else path.resolve().name)
+        assert path is not None, "open_space refuses a log without a path"
         found = registry.load(
             source, path, mapping=mapping, max_broken=config.max_broken, quarantine_dir=space.path / "quarantine"
         )
         dataset, warnings = found.dataset, found.warnings
-    return _with_live_events(dataset, space, warnings)
+        origin = lineage.of_files(source, found.paths)
+    return _with_live_events(dataset, space, origin, warnings)
 
 
-def _with_live_events(dataset: Dataset, space: spaces.Space, warnings: tuple[str, ...]) -> Loaded:
+def open_space(source: str, path: Path | None, config: RunConfig, var_dir: Path) -> spaces.Space:
+    """The space of a source's dataset.
+
+    Raises:
+        BadInput: a log without its path.
+    """
+    if source == "world":
+        return spaces.open_space(var_dir, f"world-{config.name}")
+    if path is None:
+        raise BadInput(f"--source {source} needs --path")
+    return spaces.open_space(var_dir, path.stem if path.is_file() else path.resolve().name)
+
+
+def live_events(space: spaces.Space) -> tuple[list[pl.DataFrame], int]:
+    """Everything in the live event log of a space, in parts, and how far that is."""
     if not space.events.is_file():
-        return Loaded(dataset, space, 0, warnings)
+        return [], 0
     log, offset, frames = SqliteEventLog(space.events), 0, []
     while True:
         table, following = log.read(offset)
@@ -69,7 +86,13 @@ def _with_live_events(dataset: Dataset, space: spaces.Space, warnings: tuple[str
         frames.append(pl.DataFrame(pl.from_arrow(table)))
         offset = following
     log.close()
+    return frames, offset
+
+
+def _with_live_events(dataset: Dataset, space: spaces.Space, origin: Origin, warnings: tuple[str, ...]) -> Loaded:
+    frames, offset = live_events(space)
     if frames:
         events = pl.concat([dataset.events, *frames], how="vertical_relaxed").unique(c.EVENT_ID, keep="first")
         dataset = datasets.make(dataset.name, events, dataset.viewers, dataset.videos)
-    return Loaded(dataset, space, offset, warnings)
+    dataset = tombstones.read(space.path).dataset(dataset)
+    return Loaded(dataset, space, offset, replace(origin, log_offset=offset), warnings)

@@ -1,7 +1,8 @@
 """A run is a function that returns its complete config: `tiny()` in seconds, `demo()` in minutes, `full()` in hours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 from core import config
 from core.errors import ConfigError
@@ -10,6 +11,8 @@ from ranking import config as ranking
 from ranking.config import RankerConfig
 from retrieval.config import IndexConfig, TwoTowerConfig
 from serving.config import ServingConfig
+
+Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
@@ -115,3 +118,15 @@ def configure(preset: str, overrides: Sequence[str]) -> RunConfig:
     if preset not in PRESETS:
         raise ConfigError(f"there is no preset '{preset}'; known: {', '.join(PRESETS)}")
     return config.override(PRESETS[preset](), overrides)
+
+
+def reseeded(section: Section, seed: int) -> Section:
+    """A config with `seed` in every section that has one, except the world: what is learned from stays the same."""
+    changed: dict[str, Any] = {}
+    for spec in fields(section):  # type: ignore[arg-type]
+        value = getattr(section, spec.name)
+        if spec.name == "seed":
+            changed[spec.name] = seed
+        elif is_dataclass(value) and not isinstance(value, worlds.WorldConfig):
+            changed[spec.name] = reseeded(value, seed)
+    return replace(section, **changed)  # type: ignore[type-var]

@@ -3,8 +3,9 @@
     log → validation → snapshot → split in time → features → towers → ranker → towers to the end → index → release files
         → leaderboard → publish → track
 
-Retrieval and ranking each have their file (`fit.py`); what goes into a release is in `bundle.py`; the comparison with baselines
-in `leaderboard.py`. Evaluation runs the serving code over the very files that are published afterwards.
+Both stages are in `fit.py`, what goes into a release in `bundle.py`, the comparison with baselines in `compare.py`. Evaluation
+runs the serving code over the very files that are published afterwards. All in one process and nothing kept in between;
+`flow.py` runs the same functions as steps that survive a kill.
 """
 
 import shutil
@@ -12,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import config as configs
-from core import release
 from core.clock import stamp
-from data import validation, versioning
+from data import profile, validation, versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.splits import global_time_split
-from pipelines import bundle, fit, ingest, provenance, spaces, tracking
+from pipelines import bundle, fit, ingest, provenance, publish, spaces, tracking
 from pipelines.compare import compare
 from pipelines.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
@@ -49,7 +48,7 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
     with stages("validate") as stage:
         stage.note = validation.check(dataset).require().summary()
     with stages("snapshot") as stage:
-        snapshot = versioning.snapshot(dataset, space.snapshots, provenance.git_commit())
+        snapshot = versioning.snapshot(dataset, space.snapshots, provenance.git_commit(), loaded.origin)
         stage.note = snapshot.snapshot_id
     catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
     split = global_time_split(dataset.events, config.split.test_fraction, config.split.ranker_fraction)
@@ -76,28 +75,12 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
         leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, stage.advance, took)
         stage.note = "; ".join([f"{len(leaderboard.held_out):,} test clicks", *(leak.text for leak in leaderboard.about.leaks)])
     with stages("publish") as stage:
-        release_id = _publish(staged, space, snapshot.snapshot_id, config, leaderboard)
-        spaces.make_current(var_dir, space)
+        release_id = publish.register(staged, space, snapshot.snapshot_id, config, leaderboard.to_json()).release_id
+        publish.deploy(space, release_id, "upnext train")
+        profile.accept(space.snapshots, profile.build(dataset, snapshot.snapshot_id))
+        shutil.rmtree(space.work, ignore_errors=True)
         stage.note = release_id
     with stages("track") as stage:
         names = {"data": space.name, "snapshot": snapshot.snapshot_id, "release": release_id}
         stage.note = tracking.record(var_dir, "train", config, tracking.measured(leaderboard), stages, **names)
     return RunResult(release_id, space, leaderboard, stages.to_json())
-
-
-def _publish(staged: bundle.Staged, space: spaces.Space, snapshot_id: str, config: RunConfig, leaderboard: Leaderboard) -> str:
-    """Make the staged files a release, and that release live."""
-    published = release.publish(
-        space.releases,
-        staged.copy_to,
-        snapshot=snapshot_id,
-        feature_schema=staged.feature_schema,
-        config_fingerprint=configs.fingerprint(config),
-        git_commit=provenance.git_commit(),
-        created_at=provenance.now(),
-        metrics=leaderboard.to_json(),
-        hardware=provenance.hardware(),
-    )
-    release.point(space.releases, "live", published.release_id)
-    shutil.rmtree(space.work, ignore_errors=True)
-    return published.release_id

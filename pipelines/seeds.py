@@ -7,9 +7,9 @@ Hochberg. Baselines have no seed: those of the first run stand for all.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE
@@ -18,14 +18,12 @@ from rich.table import Table
 from core import inference
 from core.errors import BadInput
 from core.inference import Interval
-from data.world.config import WorldConfig
 from pipelines import bare_files, held_out
 from pipelines.evaluate import FittedModels
 from pipelines.leaderboard import BASELINES, METRICS, Entry, Leaderboard
-from pipelines.presets import RunConfig
+from pipelines.presets import RunConfig, reseeded
 from pipelines.progress import Stages
 
-Section = TypeVar("Section")
 _SEEDED = "{model} seed {seed}"
 
 
@@ -124,18 +122,6 @@ def combine(boards: Sequence[Leaderboard], seeds: Sequence[int]) -> tuple[Leader
     corrected = inference.benjamini_hochberg([row.against.p for row in rows])
     rows = [replace(row, q=float(q)) for row, q in zip(rows, corrected, strict=True)]
     return replace(first, entries=averaged), Repeated(tuple(seeds), baseline.model, tuple(rows))
-
-
-def reseeded(section: Section, seed: int) -> Section:
-    """A config with `seed` in every section that has one, except the world: what is learned from stays the same."""
-    changed: dict[str, Any] = {}
-    for spec in fields(section):  # type: ignore[arg-type]
-        value = getattr(section, spec.name)
-        if spec.name == "seed":
-            changed[spec.name] = seed
-        elif is_dataclass(value) and not isinstance(value, WorldConfig):
-            changed[spec.name] = reseeded(value, seed)
-    return replace(section, **changed)  # type: ignore[type-var]
 
 
 def _of_seed(board: Leaderboard, seed: int) -> Leaderboard:

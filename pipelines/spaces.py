@@ -3,6 +3,9 @@
 var/<space>/snapshots/   content-addressed datasets
 var/<space>/releases/    published releases and their pointer files
 var/<space>/events.db    the live event log
+var/<space>/pipeline/    one folder per pipeline run: what was asked for, its journal, its log
+var/<space>/products/    what the steps of pipeline runs made, named by what it was made from
+var/<space>/metaflow/    Metaflow's own records
 var/<space>/world.json   the world's config, when the dataset is simulated
 var/current              the space that `upnext serve` opens by default
 """
@@ -39,6 +42,21 @@ class Space:
     def work(self) -> Path:
         """Scratch space of the run in progress."""
         return self.path / "work"
+
+    @property
+    def pipeline(self) -> Path:
+        """Folders of pipeline runs."""
+        return self.path / "pipeline"
+
+    @property
+    def products(self) -> Path:
+        """What steps of pipeline runs made."""
+        return self.path / "products"
+
+    @property
+    def metaflow(self) -> Path:
+        """Metaflow's datastore and metadata."""
+        return self.path / "metaflow"
 
     @property
     def events(self) -> Path:

@@ -91,3 +91,17 @@ def test_a_file_is_named_by_its_content(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     a, b, c = (tracking.digest(tmp_path / name) for name in "abc")
     assert a == b != c
+
+
+def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """MLflow never opens a file again in which making its tables was cut off, so a kill must not leave one."""
+    code = (
+        "import os, sys; from pathlib import Path; from pipelines import tracking\n"
+        "from mlflow.store.tracking import sqlalchemy_store as store\n"
+        "store.mlflow.store.db.utils._initialize_tables = lambda engine: (engine.connect(), os.kill(os.getpid(), 9))\n"
+        "tracking.open_database(Path(sys.argv[1]))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, capture_output=True).returncode == -9
+    assert not (tmp_path / tracking.DATABASE).exists()
+    assert tracking.record(tmp_path, "train", Config(), {"a.b": 1.0}, Stages()).startswith("run ")
+    assert [run.metrics for run in tracking.runs(tmp_path)] == [{"a.b": 1.0}]
