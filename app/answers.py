@@ -63,4 +63,5 @@ def _slot(slate: Slate, slot: int) -> dict[str, Any]:
         "scores": {head: float(values[slot]) for head, values in slate.scores.items()},
         "features": dict(detail.get("features", {})),
         "why": detail.get("why", ""),
+        "team": slate.teams[slot] if slate.teams else None,
     }

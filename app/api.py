@@ -3,10 +3,11 @@
 A page is computed on the event loop: it takes a few milliseconds of arrays, less than a hop to a thread and back would buy.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import polars as pl
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -25,9 +26,25 @@ K = Annotated[int, Query(ge=1, le=schemas.MAX_K, description="Number of videos."
 ViewerId = Annotated[str, Query(max_length=100, description="Any viewer; unknown and empty ones get a page for everybody.")]
 Text = Annotated[str, Query(max_length=200, description="Words to look for.")]
 Explain = Annotated[bool, Query(description="Add source, scores, features, propensity and time per stage.")]
+Deadline = Annotated[
+    int | None,
+    Header(
+        alias="X-Request-Deadline-Ms", ge=1, le=60_000, description="Time for this page; later, what is optional is left out."
+    ),
+]
 Preview = Annotated[bool, Query(description="Nobody sees this page: do not log impressions.")]
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {422: {"model": schemas.Problem, "description": "Arguments out of range"}}
+_PRIORITY = {
+    "name": "X-Priority",
+    "in": "header",
+    "description": "A `prefetch`, for a page that nobody looks at yet, is the first to be refused when too much is asked for.",
+    "schema": {"enum": ["interactive", "prefetch"], "default": "interactive"},
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    422: {"model": schemas.Problem, "description": "Arguments out of range"},
+    429: {"model": schemas.Problem, "description": "Too many requests from this address"},
+    503: {"model": schemas.Problem, "description": "Too much is asked for; Retry-After says when to come again"},
+}
 _MISSING: dict[int | str, dict[str, Any]] = {**_PROBLEMS, 404: {"model": schemas.Problem, "description": "Unknown video"}}
 
 
@@ -44,8 +61,10 @@ class Api:
         """All JSON routes."""
         router = APIRouter(default_response_class=Json)
         add = router.add_api_route
-        add("/recommend", self.recommend, response_model=schemas.SlateOut, responses=_PROBLEMS, tags=["pages"])
-        add("/upnext/{video_id}", self.up_next, response_model=schemas.SlateOut, responses=_MISSING, tags=["pages"])
+        page: dict[str, Any] = {"response_model": schemas.SlateOut, "tags": ["pages"]}
+        page["openapi_extra"] = {"parameters": [_PRIORITY]}
+        add("/recommend", self.recommend, responses=_PROBLEMS, **page)
+        add("/upnext/{video_id}", self.up_next, responses=_MISSING, **page)
         add("/search", self.search, response_model=schemas.Found, responses=_PROBLEMS, tags=["catalogue"])
         add("/browse", self.browse, response_model=schemas.Found, responses=_PROBLEMS, tags=["catalogue"])
         add("/videos/{video_id}", self.video, response_model=schemas.Video, responses=_MISSING, tags=["catalogue"])
@@ -58,28 +77,52 @@ class Api:
         return router
 
     async def recommend(
-        self, viewer_id: ViewerId = "", k: K = 10, explain: Explain = False, preview: Preview = False
+        self,
+        http: HttpRequest,
+        viewer_id: ViewerId = "",
+        k: K = 10,
+        explain: Explain = False,
+        preview: Preview = False,
+        deadline_ms: Deadline = None,
     ) -> Response:
         """The home page of a viewer."""
-        return await self._page(self._services.releases.live, viewer_id, HOME, k, None, explain=explain, preview=preview)
+        live, services = self._services.releases.live, self._services
+        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), HOME, k)
+        return await self._page(http, live, viewer_id, request, deadline_ms, explain=explain, preview=preview)
 
     async def up_next(
-        self, video_id: str, viewer_id: ViewerId = "", k: K = 10, explain: Explain = False, preview: Preview = False
+        self,
+        http: HttpRequest,
+        video_id: str,
+        viewer_id: ViewerId = "",
+        k: K = 10,
+        explain: Explain = False,
+        preview: Preview = False,
+        deadline_ms: Deadline = None,
     ) -> Response:
         """What to watch after a video."""
-        live = self._services.releases.live
+        live, services = self._services.releases.live, self._services
         _row(live, video_id)
-        return await self._page(live, viewer_id, UP_NEXT, k, to_id(video_id), explain=explain, preview=preview)
+        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), UP_NEXT, k, to_id(video_id))
+        return await self._page(http, live, viewer_id, request, deadline_ms, explain=explain, preview=preview)
 
     async def _page(
-        self, live: Live, viewer: str, surface: str, k: int, video_id: int | None, *, explain: bool, preview: bool
+        self,
+        http: HttpRequest,
+        live: Live,
+        viewer: str,
+        request: Request,
+        deadline_ms: int | None,
+        *,
+        explain: bool,
+        preview: bool,
     ) -> Response:
-        services = self._services
-        request = Request(services.new_id(), to_id(viewer), services.clock.now(), surface=surface, k=k, video_id=video_id)
-        slate = await self._together.recommend(live, request, explain=explain)
+        allowed_ms = live.deadline_ms if deadline_ms is None else float(deadline_ms)
+        request = replace(request, answer_by_s=http.state.arrived_s + allowed_ms / 1e3)
+        slate = await self._together.recommend(live, request, explain=explain, allowed_ms=allowed_ms)
         if not preview:
-            services.impressions.put([request], [slate])
-        self._telemetry.page(slate, surface, request.at)
+            self._services.impressions.put([request], [slate])
+        self._telemetry.page(slate, request.surface, request.at)
         answer = slate_json(live, request, slate, viewer, explain=explain)
         return Json(answer, headers={"server-timing": server_timing(slate)})
 
@@ -119,6 +162,7 @@ class Api:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             # A form on another site cannot send this type without asking first.
             raise HTTPException(415, "send content-type: application/json")
+        self._ingest.require_room()
         outcome = await self._ingest.accept(await request.body(), wait=wait)
         self._telemetry.events(outcome.kinds, len(outcome.rejected))
         return Json(outcome.json(), 200 if outcome.accepted else 422)

@@ -6,6 +6,7 @@ The recommender is a toy with one honest property: categories that a viewer clic
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -93,6 +94,16 @@ class MemoryLog:
         """See EventLog."""
         found = self.rows[after : after + limit]
         return pa.Table.from_pylist(found, schema=c.EVENTS), after + len(found)
+
+    def of_viewer(self, viewer_id: int) -> pa.Table:
+        """See EventLog."""
+        return pa.Table.from_pylist([row for row in self.rows if row[c.VIEWER_ID] == viewer_id], schema=c.EVENTS)
+
+    def forget(self, viewer_id: int) -> int:
+        """See EventLog. Leaves gaps' offsets to its reader: the rows move up."""
+        with self._lock:
+            before, self.rows = len(self.rows), [row for row in self.rows if row[c.VIEWER_ID] != viewer_id]
+            return before - len(self.rows)
 
 
 class ToyRecommender:
@@ -202,6 +213,10 @@ class ShownList:
         """See ImpressionLog."""
         self.shown += slates
 
+    def flush(self, timeout_s: float) -> bool:
+        """Always."""
+        return True
+
 
 class InstantFollower:
     """Follower for features that read the log themselves."""
@@ -212,6 +227,14 @@ class InstantFollower:
     def catch_up(self, timeout_s: float) -> bool:
         """Always."""
         return True
+
+    def state(self, viewer_id: int) -> dict[str, Any]:
+        """Nothing is held."""
+        return {}
+
+    def forget(self, viewer_id: int) -> bool:
+        """Nothing was held."""
+        return False
 
 
 def services(

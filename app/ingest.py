@@ -1,7 +1,9 @@
 """Bytes from a page into rows of the event log: each event is checked alone, good ones are kept, broken ones named.
 
 An event is acknowledged only after the log committed it. `received_at` is this server's clock; `event_at` is the sender's,
-never later than that. Appends go through one thread, because SQLite has one writer and a commit waits for the disk.
+never later than that. Appends go through one thread, because SQLite has one writer and a commit waits for the disk. What waits
+for the log is bounded; beyond that, and while the log fails again and again, batches are refused at once: a slow log costs
+senders a retry, never this process its memory.
 """
 
 import asyncio
@@ -19,11 +21,13 @@ from app.schemas import MAX_EVENTS, EventIn
 from app.services import Live, Services
 from core import columns as c
 from core.clock import DAY_MS
-from core.errors import BadInput
+from core.errors import BadInput, LogUnavailable
 from core.ids import to_id, to_ids
+from features.breaker import Breaker
 
 MAX_AGE_MS = 7 * DAY_MS
 WAIT_S = 1.0
+_MOST_WAITERS = 8
 
 
 @dataclass
@@ -46,29 +50,70 @@ class Ingest:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event-log")
+        self._waiters = ThreadPoolExecutor(max_workers=_MOST_WAITERS, thread_name_prefix="catch-up")
+        self._num_waiters = 0
+        self.breaker = Breaker(name="event log", error=LogUnavailable)
+        self.waiting = 0
+        """Batches that wait for the log, those that were given up on included."""
+
+    def require_room(self) -> None:
+        """Raises LogUnavailable when as many batches wait as may."""
+        if self.waiting >= self._services.limits.waiting_batches:
+            raise LogUnavailable(f"{self.waiting} batches wait for the event log; send this one again")
 
     async def accept(self, body: bytes, *, wait: bool) -> Outcome:
         """Check, commit and acknowledge one batch; with `wait`, return after the features know of it (or a second passed).
 
         Raises:
             BadInput: the body is not a batch at all.
-            LogUnavailable: nothing was committed; send it again.
+            LogUnavailable: nothing is known to be committed; send it again. Events with ids of their own count once.
         """
-        services, loop = self._services, asyncio.get_running_loop()
+        self.require_room()
+        services = self._services
         rows, rejected = check(parse(body), services.releases.live, services.clock.now(), services.new_id)
         outcome = Outcome(rejected=rejected)
         if rows:
             table = pa.Table.from_pylist(rows, schema=c.EVENTS)
-            outcome.accepted = await loop.run_in_executor(self._writer, services.event_log.append, table)
+            outcome.accepted = await self._commit(table)
             outcome.kinds.update(row[c.KIND] for row in rows)
             services.follower.notify()
-            if wait:
-                outcome.applied = await loop.run_in_executor(None, services.follower.catch_up, WAIT_S)
+            outcome.applied = wait and await self._applied()
         return outcome
 
     def close(self) -> None:
         """Finish what was begun."""
         self._writer.shutdown(wait=True)
+        self._waiters.shutdown(wait=True)
+
+    async def _commit(self, table: pa.Table) -> list[str]:
+        self.waiting += 1
+        future = asyncio.get_running_loop().run_in_executor(self._writer, self._append, table)
+        future.add_done_callback(self._committed)
+        limit_s = self._services.limits.commit_s
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), limit_s)
+        except TimeoutError as error:
+            raise LogUnavailable(f"the event log has not committed within {limit_s:g} s; send the events again") from error
+
+    def _append(self, table: pa.Table) -> list[str]:
+        with self.breaker.guard():
+            return self._services.event_log.append(table)
+
+    def _committed(self, future: "asyncio.Future[list[str]]") -> None:
+        self.waiting -= 1
+        if not future.cancelled():
+            future.exception()  # looked at here, because whoever asked may have gone
+
+    async def _applied(self) -> bool:
+        """Whether the features know of everything committed so far; False at once when too many ask."""
+        if self._num_waiters >= _MOST_WAITERS:
+            return False
+        self._num_waiters += 1
+        try:
+            follow = self._services.follower.catch_up
+            return await asyncio.get_running_loop().run_in_executor(self._waiters, follow, WAIT_S)
+        finally:
+            self._num_waiters -= 1
 
 
 def parse(body: bytes) -> list[Any]:

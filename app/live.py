@@ -2,11 +2,9 @@
 
 Each release in each process has its own keys in the store, filled from the release and brought up to date from the event log
 before the first request; so servers share nothing but the log, and a swap or a crash can neither lose nor double a count.
-The experiments of `experiments.toml`, beside the folder of releases, are read whenever a release is put into service.
+What is tried beside it (`trials`) goes with the live release: a swap begins it anew.
 """
 
-import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,76 +12,74 @@ from typing import Any
 
 from app.cards import Cards
 from app.services import Live, new_id
-from core.errors import BadInput, ReleaseRefused, StoreUnavailable
+from app.trials import Opened, Trials
 from core.event_log import EventLog
-from experiments import config as experiments
+from data import tombstones
 from features.redis_store import RedisStore
-from features.store import OnlineStore
-from serving.consumer import Consumer
 from serving.live import go_live
 from serving.releases import LoadedRelease, ReleaseHolder, load_release
-
-EXPERIMENTS = "experiments.toml"
-RETIRE_S = 5.0
-"""Longer than any request takes."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """One release in service."""
+    """The live release, and what is tried beside it."""
 
     live: Live
-    consumer: Consumer
-    store: OnlineStore
+    opened: Opened
+    trials: Trials
+
+    @property
+    def releases(self) -> list[Opened]:
+        """All that answer viewers, the live one first."""
+        return [self.opened, *self.trials.challengers()]
 
     def close(self) -> None:
-        """Stop following the log, and leave nothing in the store: the next release, or process, fills keys of its own."""
-        self.consumer.close()
-        try:
-            self.store.clear()
-        except StoreUnavailable as error:
-            logging.getLogger("upnext.app").warning("keys of a release stay in the store until they expire: %s", error)
-        self.store.close()
+        """Stop following the log."""
+        self.trials.close()
+        self.opened.close()
 
-    def retire(self, after_s: float = RETIRE_S) -> None:
+    def retire(self) -> None:
         """Close in the background, once requests that began with this release have ended."""
-        timer = threading.Timer(after_s, self.close)
-        timer.daemon = True
-        timer.start()
+        for each in self.releases:
+            each.retire()
 
 
 def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Running]:
     """A function that puts a release of `root` into service. It raises ReleaseRefused, StoreUnavailable or LogUnavailable."""
 
-    def build(release_id: str) -> Running:
+    def open_release(release_id: str) -> Opened:
         loaded = load_release(root, release_id, verify=True)
         store = RedisStore(store_url, namespace=f"{release_id}:{new_id()[:8]}")
-        running = go_live(loaded, store, experiments=_experiments(root.parent / EXPERIMENTS))
-        consumer = running.consumer(log)
+        release = go_live(loaded, store, of_now=True)
+        for viewer_id in tombstones.read(root.parent).forgotten_at:  # the release was trained before they asked
+            store.forget(viewer_id)
+        consumer = release.consumer(log)
         consumer.replay()
         consumer.start()
+        return Opened(release, consumer, store)
+
+    def build(release_id: str) -> Running:
+        opened = open_release(release_id)
+        try:
+            trials = Trials(root, opened.release, open_release, log)
+        except BaseException:
+            opened.close()
+            raise
+        loaded, store = opened.release.loaded, opened.store
         live = Live(
             release_id=release_id,
-            recommender=running.recommender,
+            recommender=trials,
             catalogue=loaded.catalogue,
             viewers=loaded.viewers,
             search=loaded.search,
             cards=Cards(loaded.catalogue),
+            deadline_ms=loaded.config.deadline_ms,
+            breakers=lambda: {"store": store.breaker, **trials.breakers},
             facts=_facts(loaded),
         )
-        return Running(live, consumer, store)
+        return Running(live, opened, trials)
 
     return build
-
-
-def _experiments(path: Path) -> experiments.ExperimentsConfig | None:
-    """What the file says. Raises ReleaseRefused when it is wrong, so that what is live stays."""
-    if not path.is_file():
-        return None
-    try:
-        return experiments.load(path)
-    except BadInput as error:
-        raise ReleaseRefused(f"the experiments cannot run: {error}") from error
 
 
 class LiveReleases:
@@ -107,11 +103,34 @@ class LiveReleases:
 
     def notify(self) -> None:
         """See Follower."""
-        self._holder.live.consumer.notify()
+        for opened in self._holder.live.releases:
+            opened.notify()
 
     def catch_up(self, timeout_s: float) -> bool:
         """See Follower."""
-        return self._holder.live.consumer.catch_up(timeout_s)
+        return all(opened.catch_up(timeout_s) for opened in self._holder.live.releases)
+
+    def state(self, viewer_id: int) -> dict[str, Any]:
+        """See Follower."""
+        (state,) = self._holder.live.opened.store.read([viewer_id])
+        held = {name: getattr(state, name).tolist() for name in ("counts", "clicks", "watches")}
+        return held if any(held.values()) else {}
+
+    def forget(self, viewer_id: int) -> bool:
+        """See Follower."""
+        held = [opened.forget(viewer_id) for opened in self._holder.live.releases]  # every one, whatever the first says
+        return any(held)
+
+    def refresh(self) -> None:
+        """Run what the experiments' files say now; a canary that has arrived becomes the live release of this server, too."""
+        trials = self.trials
+        if trials.refresh() and trials.overtaken:
+            self.reload()
+
+    @property
+    def trials(self) -> Trials:
+        """What is tried beside the live release."""
+        return self._holder.live.trials
 
     def close(self) -> None:
         """End the thread of the live release."""

@@ -2,25 +2,34 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
 from app import problems
 from app.api import Api
 from app.ingest import Ingest
+from app.limits import Doorkeeper
 from app.live import LiveReleases, builder
 from app.middleware import Guard
 from app.ops import Ops
 from app.pages import Pages
+from app.privacy import Privacy
+from app.scoreboard import Experiments, Scoreboard
 from app.services import Services
 from app.telemetry import Telemetry
+from app.trials import Watcher
 from core.clock import ContinuedClock, SystemClock
 from core.event_log import SqliteEventLog
 from core.settings import Settings
+from data import tombstones
 from features import redis_server
+from serving.counterfactual import FOLDER, Recorder, Writer
 from serving.impressions import ImpressionLogger
 from serving.releases import ReleaseHolder
+from serving.shadow import Shadow
 
 _ABOUT = (
     "Recommendations for a video site: two-tower retrieval, ranking, exploration, and the feedback loop that keeps them honest."
@@ -29,7 +38,8 @@ _ABOUT = (
 
 def create_app(services: Services) -> FastAPI:
     """The ASGI application over `services`; starts and closes them with its own life."""
-    telemetry, ingest, pages = Telemetry(services), Ingest(services), Pages(services)
+    ingest, pages = Ingest(services), Pages(services)
+    telemetry = Telemetry(services, ingest)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -41,9 +51,10 @@ def create_app(services: Services) -> FastAPI:
             services.close()
 
     app = FastAPI(title="upnext", version="0.1.0", description=_ABOUT, lifespan=life, docs_url=None, redoc_url=None)
+    app.add_middleware(Doorkeeper, limits=services.limits, telemetry=telemetry)
     app.add_middleware(Guard, telemetry=telemetry)
     problems.install(app, pages.error)
-    for part in (Api(services, ingest, telemetry), Ops(services, telemetry), pages):
+    for part in (Api(services, ingest, telemetry), Ops(services, telemetry), Privacy(services), Experiments(services), pages):
         app.include_router(part.router())
     return app
 
@@ -69,14 +80,47 @@ def open_services(settings: Settings, *, releases: Path, events: Path, pointer: 
         holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.retire(), pointer=pointer)
         live = LiveReleases(holder)
         clock = ContinuedClock(max(int(live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
-        impressions = ImpressionLogger(log, clock)
+        writer = Writer(releases.parent / FOLDER)
+        shadow = Shadow(
+            Recorder(lambda: live.trials.subjects(), lambda record: keep(record)), lambda: live.trials.config.record
+        )
+        scoreboard = Scoreboard(log, lambda: live.trials, shadow)
+        watcher = Watcher(live.refresh)
+        impressions = ImpressionLogger(log, clock, also=shadow.put)
+
+        def keep(record: dict[str, Any]) -> None:
+            writer.add(record)
+            scoreboard.remember(record)
+
+        def start() -> None:
+            for thread in (impressions, shadow, watcher):
+                thread.start()
 
         def close() -> None:
+            watcher.close()
             impressions.close()
+            if shadow.close():
+                writer.close()
             live.close()
 
         try:
-            yield Services(live, log, impressions, live, settings, clock, start=impressions.start, close=close)
+            yield Services(
+                live,
+                log,
+                impressions,
+                live,
+                settings,
+                clock,
+                mark_forgotten=partial(_mark, releases.parent),
+                scoreboard=scoreboard.summary,
+                start=start,
+                close=close,
+            )
         finally:
             live.close()
             log.close()
+
+
+def _mark(space: Path, viewer_id: int) -> int:
+    """See Services.mark_forgotten."""
+    return tombstones.forget(space, [viewer_id], SystemClock().now()).forgotten_at[viewer_id]

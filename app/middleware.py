@@ -1,8 +1,9 @@
-"""What every request passes through, as plain ASGI: a size limit, security headers, a timer.
+"""What every request passes through, as plain ASGI: a limit on size and time of its body, security headers, a timer.
 
 The policy forbids inline script and style and any other origin, so nothing a title contains can run.
 """
 
+import asyncio
 import time
 
 from starlette.datastructures import Headers
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.telemetry import Telemetry
 
 MAX_BODY = 1_000_000
+BODY_S = 10.0
+"""A body must have arrived by then: a client that sends a byte a minute holds nothing for longer."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -30,7 +33,7 @@ _HEADERS = (
 
 
 class Guard:
-    """Adds headers, limits bodies to MAX_BODY bytes (413) and times every answer."""
+    """Adds headers, limits bodies to MAX_BODY bytes (413) and BODY_S seconds (408), and times every answer."""
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app = app
@@ -60,11 +63,22 @@ class Guard:
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
     declared = Headers(scope=scope).get("content-length", "")
-    received = int(declared) if declared.isdigit() and int(declared) > MAX_BODY else 0
+    told = int(declared[:18]) if declared.isascii() and declared.isdigit() else 0  # int() refuses thousands of digits
+    received, complete, until = told if told > MAX_BODY else 0, False, asyncio.get_running_loop().time() + BODY_S
 
     async def limited_receive() -> Message:
-        nonlocal received
-        message = {"type": "http.request"} if received > MAX_BODY else await receive()
+        nonlocal received, complete
+        if complete:  # what comes now is the end of the connection
+            return await receive()
+        if received > MAX_BODY:
+            message: Message = {"type": "http.request"}
+        else:
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, f"the body did not arrive within {BODY_S:.0f} seconds") from error
+        complete = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > MAX_BODY:
             raise HTTPException(413, f"the body is larger than {MAX_BODY:,} bytes; send smaller batches")

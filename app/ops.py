@@ -6,7 +6,8 @@ Reading is open; changing needs the token from UPNEXT_ADMIN_TOKEN as `Authorizat
 import hmac
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Security
+from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,6 +17,9 @@ from app.answers import Json
 from app.services import Live, Services
 from app.telemetry import Telemetry
 from core.errors import LogUnavailable
+
+ADMIN = [Security(HTTPBearer(scheme_name="admin token", description="From UPNEXT_ADMIN_TOKEN.", auto_error=False))]
+"""Dependencies of admin routes: they say so in the API's description. `require_token` decides."""
 
 
 class Ops:
@@ -32,8 +36,8 @@ class Ops:
         router.add_api_route("/readyz", self.ready)
         router.add_api_route("/metrics", self.metrics)
         router.add_api_route("/ops/summary", self.summary)
-        router.add_api_route("/admin/reload", self.reload, methods=["POST"])
-        router.add_api_route("/admin/rollback", self.rollback, methods=["POST"])
+        router.add_api_route("/admin/reload", self.reload, methods=["POST"], dependencies=ADMIN)
+        router.add_api_route("/admin/rollback", self.rollback, methods=["POST"], dependencies=ADMIN)
         return router
 
     async def health(self) -> Response:

@@ -42,6 +42,7 @@ class Pages:
             "/": self.home,
             "/watch/{video_id}": self.watch,
             "/ops": self.ops,
+            "/ops/experiments": self.experiments,
             "/docs": self.docs,
             "/favicon.ico": self.favicon,
             "/static/{version}/{name}": self.asset,
@@ -65,6 +66,10 @@ class Pages:
     async def ops(self) -> Response:
         """Latency, sources and state of the service."""
         return self._render("ops.html")
+
+    async def experiments(self) -> Response:
+        """What is tried, and what it shows so far."""
+        return self._render("experiments.html")
 
     async def docs(self, request: Request) -> Response:
         """The API, from its own description."""

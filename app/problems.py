@@ -1,6 +1,7 @@
 """Errors into answers: one JSON shape for programs, a page for people. Internal details never leave the server."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -43,12 +44,16 @@ def install(app: FastAPI, page: ErrorPage) -> None:
     app.add_exception_handler(RequestValidationError, cast(Any, invalid))
     app.add_exception_handler(BadInput, cast(Any, _plain(answer, 422)))
     app.add_exception_handler(ReleaseRefused, cast(Any, _plain(answer, 409)))
-    app.add_exception_handler(Unavailable, cast(Any, _plain(answer, 503)))
+    app.add_exception_handler(Unavailable, cast(Any, _plain(answer, 503, {"retry-after": "1"})))
     app.add_exception_handler(Exception, cast(Any, unexpected))
 
 
-def _plain(answer: Callable[[Request, int, str], Response], status: int) -> Handler:
+def _plain(
+    answer: Callable[[Request, int, str], Response], status: int, headers: Mapping[str, str] = MappingProxyType({})
+) -> Handler:
     async def handle(request: Request, error: Exception) -> Response:
-        return answer(request, status, str(error))
+        response = answer(request, status, str(error))
+        response.headers.update(headers)
+        return response
 
     return handle

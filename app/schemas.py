@@ -5,6 +5,7 @@ All ids are the caller's own strings; instants are milliseconds since 1970-01-01
 
 from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_K = 100
@@ -20,6 +21,9 @@ def _text(value: Any) -> Any:
 
 
 Token = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=100)]
+
+
+PathId = Annotated[str, Path(min_length=1, max_length=100, description="As the source writes it.")]
 
 
 class EventIn(BaseModel):
@@ -121,6 +125,8 @@ class Explain(BaseModel):
     scores: dict[str, float]
     features: dict[str, Any]
     why: str
+    team: str | None = None
+    """On a page that merges two rankings: which of them, `a` or `b`, is credited with a click."""
 
 
 class Placed(Video):
@@ -170,6 +176,32 @@ class ViewersOut(BaseModel):
 
     query: str
     viewers: list[ViewerOut]
+
+
+class ViewerData(BaseModel):
+    """Everything that the service holds of a viewer."""
+
+    viewer_id: str
+    profile: dict[str, str] | None
+    """Attributes in the live release."""
+    events: list[dict[str, Any]]
+    """The live log's, oldest first."""
+    features: dict[str, Any]
+    """The online store's: counters as (sum, tile, amount), clicks as (video, instant), lengths of watches."""
+
+
+class Deleted(BaseModel):
+    """What went away when a viewer was forgotten."""
+
+    viewer_id: str
+    forgotten_at: int
+    """When it was first asked for."""
+    events: int
+    """Removed from the live log by this request."""
+    features: bool
+    """Whether the online store held anything."""
+    stays_in: list[str]
+    """Where something may be left, and what removes it there."""
 
 
 class Problem(BaseModel):

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.main import create_app, open_services
-from core.process import require_free_port
+from core.process import require_free_port, require_safe_address
 from core.settings import Settings
 
 DRAIN_S = 10
@@ -30,9 +30,11 @@ def run(settings: Settings, *, releases: Path, events: Path, pointer: str, host:
         port: port to bind.
 
     Raises:
-        BadInput: something else listens on that port; said before anything is loaded.
+        BadInput: something else listens on that port, or other machines could reach a service without an admin token; said
+            before anything is loaded.
         ReleaseRefused: there is nothing to serve, or it failed its checks.
     """
+    require_safe_address(host, settings.admin_token)
     require_free_port(host, port)
     # uvicorn drains and then raises the signal again: as SystemExit it unwinds, and the store server is stopped in order.
     signal.signal(signal.SIGTERM, _exit)

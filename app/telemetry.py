@@ -13,6 +13,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client import Counter as Total
 
+from app.ingest import Ingest
 from app.services import Services
 from core.policy import Slate
 
@@ -35,8 +36,8 @@ class Page:
 class Telemetry:
     """Counts and remembers."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, ingest: Ingest) -> None:
+        self._services, self._ingest = services, ingest
         self._started_at = services.clock.now()
         self._pages: deque[Page] = deque(maxlen=_REMEMBERED)
         self._events: Counter[str] = Counter()
@@ -52,11 +53,17 @@ class Telemetry:
         )
         self._accepted = Total("upnext_events_accepted_total", "Events committed", ["kind"], registry=self._registry)
         self._rejected = Total("upnext_events_rejected_total", "Events refused", registry=self._registry)
+        self._refused = Total("upnext_refused_total", "Requests turned away at the door", ["reason"], registry=self._registry)
+        self._breakers = Gauge(
+            "upnext_breaker_open", "1 while a dependency is not asked", ["dependency"], registry=self._registry
+        )
         self._stage = cache(self._stages.labels)
+        self._turned_away: Counter[str] = Counter()
         self._gauges(services)
 
     def _gauges(self, services: Services) -> None:
         for name, text, read in (
+            ("upnext_event_batches_waiting", "Batches that wait for the event log", lambda: self._ingest.waiting),
             ("upnext_impressions_queued", "Slates waiting to be logged", lambda: services.impressions.queued),
             ("upnext_impressions_dropped", "Slates lost to a full queue", lambda: services.impressions.dropped),
         ):
@@ -65,6 +72,11 @@ class Telemetry:
     def request(self, route: str, status: int, seconds: float) -> None:
         """One HTTP answer."""
         self._requests.labels(route, str(status)).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """One request turned away: for `client`, or for load by its priority."""
+        self._refused.labels(reason).inc()
+        self._turned_away[reason] += 1
 
     def page(self, slate: Slate, surface: str, at: int) -> None:
         """One slate."""
@@ -84,6 +96,8 @@ class Telemetry:
 
     def exposition(self) -> bytes:
         """Prometheus text."""
+        for name, state in self._states().items():
+            self._breakers.labels(name).set(state == "open")
         return generate_latest(self._registry)
 
     def summary(self) -> dict[str, Any]:
@@ -101,8 +115,15 @@ class Telemetry:
             "reasons": Counter(reason for page in pages for reason in page.reasons).most_common(10),
             "degraded_share": sum(bool(page.reasons) for page in pages) / max(len(pages), 1),
             "events": self._events.most_common(),
+            "breakers": self._states(),
+            "refused": dict(self._turned_away),
+            "event_batches_waiting": self._ingest.waiting,
             "impressions": {"queued": self._services.impressions.queued, "dropped": self._services.impressions.dropped},
         }
+
+    def _states(self) -> dict[str, str]:
+        breakers = {**self._services.releases.live.breakers(), "event_log": self._ingest.breaker}
+        return {name: "open" if breaker.is_open else "closed" for name, breaker in breakers.items()}
 
 
 def _quantiles(values: list[float]) -> dict[str, float | None]:

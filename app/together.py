@@ -1,7 +1,8 @@
 """Pages that are asked for at the same moment are decided in one batch: it costs two thirds of deciding them one by one.
 
-No request waits for company. Handlers that the event loop starts in one turn hand their request in; the next turn decides all
-of them at once. When the server is idle that is a batch of one; when it is busy, the queue empties faster than it grows.
+No request waits for company, and none hurries another: only those with the same time allowed share a batch. Handlers that the
+event loop starts in one turn hand their request in; the next turn decides all of them at once. When the server is idle that is
+a batch of one; when it is busy, the queue empties faster than it grows.
 """
 
 import asyncio
@@ -19,15 +20,22 @@ MAX_TOGETHER = 16
 class Together:
     """Collects requests of one event loop."""
 
-    waiting: list[tuple[Live, bool, Request, "asyncio.Future[Slate]"]] = field(default_factory=list)
+    waiting: list[tuple[Live, tuple[bool, float], Request, "asyncio.Future[Slate]"]] = field(default_factory=list)
 
-    async def recommend(self, live: Live, request: Request, *, explain: bool) -> Slate:
-        """The slate of one request. Raises what the recommender raised for its batch."""
+    async def recommend(self, live: Live, request: Request, *, explain: bool, allowed_ms: float = 0.0) -> Slate:
+        """The slate of one request. Raises what the recommender raised for its batch.
+
+        Args:
+            live: what decides it.
+            request: with its deadline.
+            explain: fill `Slate.explanation`.
+            allowed_ms: time it had on arrival.
+        """
         loop = asyncio.get_running_loop()
         slate: asyncio.Future[Slate] = loop.create_future()
         if not self.waiting:
             loop.call_soon(self._decide)
-        self.waiting.append((live, explain, request, slate))
+        self.waiting.append((live, (explain, allowed_ms), request, slate))
         return await slate
 
     def _decide(self) -> None:
@@ -35,9 +43,9 @@ class Together:
         if self.waiting:
             asyncio.get_running_loop().call_soon(self._decide)
         batches = defaultdict(list)
-        for live, explain, request, slate in now:
-            batches[id(live), explain].append((live, request, slate))
-        for (_, explain), batch in batches.items():
+        for live, kind, request, slate in now:
+            batches[id(live), kind].append((live, request, slate))
+        for (_, (explain, _)), batch in batches.items():
             _answer(batch, explain)
 
 

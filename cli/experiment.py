@@ -190,7 +190,6 @@ def _show_outcome(found: "Preference", experiment: "ExperimentConfig") -> None:
     from rich.markup import escape
 
     from cli.console import console
-
     from experiments.sequential import BURN_IN
 
     first, second = (escape(name) for name in experiment.arm_names)

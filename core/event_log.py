@@ -16,6 +16,7 @@ from core import events as ev
 from core.errors import BadInput, LogUnavailable
 
 _NAMES = [field.name for field in c.EVENTS]
+_BY_VIEWERS = f"{c.KIND} NOT IN ('{ev.UPLOAD}', '{ev.REMOVE}')"
 _SQL_TYPES = {pa.int64(): "INTEGER", pa.int32(): "INTEGER", pa.bool_(): "INTEGER", pa.float64(): "REAL", pa.string(): "TEXT"}
 
 
@@ -33,6 +34,18 @@ class EventLog(Protocol):
 
     def read(self, after: int = 0, limit: int = 10_000) -> tuple[pa.Table, int]:
         """Events with offset > `after` in commit order, and the offset to continue from."""
+        ...
+
+    def of_viewer(self, viewer_id: int) -> pa.Table:
+        """All events of one viewer, in commit order. Walks the whole log."""
+        ...
+
+    def forget(self, viewer_id: int) -> int:
+        """Remove all events of one viewer for good; how many there were. Offsets of the others stay as they are.
+
+        Raises:
+            LogUnavailable: nothing was removed.
+        """
         ...
 
 
@@ -69,13 +82,33 @@ class SqliteEventLog:
 
     def read(self, after: int = 0, limit: int = 10_000) -> tuple[pa.Table, int]:
         """See EventLog. Older schema versions are lifted on the way out."""
-        wanted = ", ".join(["log_offset", "schema_version", *_NAMES])
-        sql = f"SELECT {wanted} FROM events WHERE log_offset > ? ORDER BY log_offset LIMIT ?"
+        found = self._select("log_offset > ?", after, limit)
+        return _table([_present(version, values) for _, version, *values in found]), found[-1][0] if found else after
+
+    def of_viewer(self, viewer_id: int) -> pa.Table:
+        """See EventLog. Uploads and removals are their channel's, not a viewer's."""
+        found = self._select(f"{c.VIEWER_ID} = ? AND {_BY_VIEWERS}", viewer_id)
+        return _table([_present(version, values) for _, version, *values in found])
+
+    def forget(self, viewer_id: int) -> int:
+        """See EventLog. The bytes are overwritten in the file, and the write-ahead log is emptied if no reader needs it."""
         try:
-            found = self._connection().execute(sql, (after, limit)).fetchall()
+            connection = self._connection()
+            connection.execute("PRAGMA secure_delete=ON")
+            with connection:
+                removed = connection.execute(f"DELETE FROM events WHERE {c.VIEWER_ID} = ? AND {_BY_VIEWERS}", (viewer_id,))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"the event log at {self._path} could not forget: {error}") from error
+        return removed.rowcount
+
+    def _select(self, condition: str, value: int, limit: int = -1) -> list[Any]:
+        wanted = ", ".join(["log_offset", "schema_version", *_NAMES])
+        sql = f"SELECT {wanted} FROM events WHERE {condition} ORDER BY log_offset LIMIT ?"
+        try:
+            return self._connection().execute(sql, (value, limit)).fetchall()
         except sqlite3.Error as error:
             raise LogUnavailable(f"the event log at {self._path} could not be read: {error}") from error
-        return _table([_present(version, values) for _, version, *values in found]), found[-1][0] if found else after
 
     def newest_at(self) -> int:
         """The latest `received_at` in the log, 0 when it is empty."""

@@ -25,6 +25,8 @@ class Request:
     k: int = 10
     video_id: int | None = None
     device: str | None = None
+    answer_by_s: float | None = None
+    """On `time.monotonic`'s scale: no optional stage starts later. None where nobody waits, as in evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Slate:
     scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     release_id: str = ""
     arm: str = "control"
+    teams: tuple[str, ...] = ()
+    """On an interleaved page, the ranking that each slot is credited to."""
     feature_hash: str | None = None
     degraded: tuple[str, ...] = ()
     stage_ms: dict[str, float] = field(default_factory=dict)

@@ -72,10 +72,11 @@ class Catalogue:
     def of(videos: pl.DataFrame) -> "Catalogue":
         """From a frame of schema `columns.VIDEOS`, sorted by id."""
         vocabularies = tuple(Vocabulary.of(videos[name]) for name in _VIDEO_CODES)
-        return Catalogue._coded(videos, vocabularies)
+        return Catalogue.coded(videos, vocabularies)
 
     @staticmethod
-    def _coded(videos: pl.DataFrame, vocabularies: tuple[Vocabulary, ...]) -> "Catalogue":
+    def coded(videos: pl.DataFrame, vocabularies: tuple[Vocabulary, ...]) -> "Catalogue":
+        """With vocabularies that exist already: what they do not have counts as unknown."""
         width = int(videos[c.CONTENT].list.len().max() or 0)  # type: ignore[arg-type]
         content = np.zeros((len(videos), width), dtype=np.float32)
         if width:

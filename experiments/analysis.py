@@ -82,7 +82,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; nan and infinite become null."""
-        return {"headline": self.headline, **_plain(asdict(self))}
+        return {"headline": self.headline, **plain(asdict(self))}
 
 
 def analyse(panel: Panel, experiment: ExperimentConfig) -> Report:
@@ -186,9 +186,10 @@ def _arm_report(
     return ArmReport(primary.arm, decide(facts), mine, novelty)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Nested values as JSON has them: lists for tuples, null for nan and infinite."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

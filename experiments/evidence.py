@@ -11,19 +11,27 @@ what was randomised. Columns per viewer and day (UTC):
 An interleaved page prefers the ranking whose team got more of the clicks that name this page and a video on it.
 """
 
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import stats
 
 from core import columns as c
 from core import events as ev
 from core.clock import DAY_MS
 from core.errors import BadInput
+from core.inference import Interval
 from experiments import interleaving
+from experiments.analysis import plain
 from experiments.assignment import INTERLEAVED
 from experiments.config import ExperimentConfig
+from experiments.effects import Estimate
 from experiments.interleaving import Outcome
 from experiments.panel import Panel
+from experiments.sequential import always_valid
 
 DAY = "day"
 KEYS = (c.VIEWER_ID, DAY, c.ARM)
@@ -64,7 +72,22 @@ def panel(frame: pl.DataFrame, experiment: ExperimentConfig) -> Panel:
     return Panel.of(frame[c.VIEWER_ID].to_numpy(), frame[DAY].to_numpy(), frame[c.ARM].to_list(), numbers, experiment.arm_names)
 
 
-def preferences(events: pl.DataFrame, experiment: ExperimentConfig) -> Outcome:
+@dataclass(frozen=True)
+class Preference:
+    """What merged pages say."""
+
+    outcome: Outcome
+    """Its interval is valid for one look."""
+    always: Interval
+    """Δ with an interval that is valid whenever one looks; p against no preference."""
+    viewers: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; nan and infinite become null."""
+        return cast("dict[str, Any]", plain(asdict(self)))
+
+
+def preferences(events: pl.DataFrame, experiment: ExperimentConfig) -> Preference:
     """What all interleaved pages of the experiment say together, its first arm being the first ranking.
 
     Raises:
@@ -87,7 +110,11 @@ def preferences(events: pl.DataFrame, experiment: ExperimentConfig) -> Outcome:
         said_B = _by_depth(shown, page_N, slot_N, clicked_BK)
     else:
         said_B = interleaving.credit(interleaving.whole_rounds(team_BK), clicked_BK)
-    return interleaving.outcome(said_B, viewer_B, 1 - experiment.analysis.alpha)
+    config, viewers = experiment.analysis, len(np.unique(viewer_B))
+    outcome = interleaving.outcome(said_B, viewer_B, 1 - config.alpha)
+    error = (outcome.delta.high - outcome.delta.low) / 2 / stats.t.ppf(1 - config.alpha / 2, max(viewers - 1, 1))
+    estimate = Estimate(outcome.delta.mean, error, viewers - 1)
+    return Preference(outcome, always_valid(estimate, viewers, config.planned_viewers, config.alpha), viewers)
 
 
 def _by_depth(

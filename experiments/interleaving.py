@@ -132,6 +132,11 @@ class Outcome:
     sign_p: float
     """Exact binomial sign test over pages without ties; assumes independent pages."""
 
+    @property
+    def pages(self) -> int:
+        """All of them."""
+        return self.wins + self.losses + self.ties
+
 
 def outcome(preferences: ArrayLike, viewer_ids: ArrayLike, level: float = 0.95) -> Outcome:
     """Summarise `credit` of many pages."""

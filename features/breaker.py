@@ -8,14 +8,30 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from core.errors import StoreUnavailable
+from core.errors import StoreUnavailable, Unavailable
 
 
 class Breaker:
     """Guards calls to one dependency. Safe for many threads."""
 
-    def __init__(self, failures: int = 3, pause_s: float = 1.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        failures: int = 3,
+        pause_s: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        name: str = "online store",
+        error: type[Unavailable] = StoreUnavailable,
+    ) -> None:
+        """Args:
+        failures: in a row, after which it opens.
+        pause_s: until the next trial call.
+        monotonic: seconds, from any zero.
+        name: of the dependency, for people.
+        error: what counts as a failure, and what is raised while open.
+        """
         self._limit, self._pause_s, self._monotonic = failures, pause_s, monotonic
+        self._name, self._error = name, error
         self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
@@ -27,15 +43,15 @@ class Breaker:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Run one call: StoreUnavailable counts as a failure, anything else that returns as a success.
+        """Run one call: `error` counts as a failure, anything else that returns as a success.
 
         Raises:
-            StoreUnavailable: at once, without calling, while open.
+            Unavailable: of the type `error`, at once, without calling, while open.
         """
         self._admit()
         try:
             yield
-        except StoreUnavailable:
+        except self._error:
             with self._lock:
                 self._failures += 1
                 self._retry_at = self._monotonic() + self._pause_s
@@ -47,7 +63,5 @@ class Breaker:
             if self.is_open:
                 now = self._monotonic()
                 if now < self._retry_at:
-                    raise StoreUnavailable(
-                        f"the online store failed {self._failures} times in a row; waiting before the next try"
-                    )
+                    raise self._error(f"the {self._name} failed {self._failures} times in a row; waiting before the next try")
                 self._retry_at = now + self._pause_s

@@ -30,6 +30,11 @@ class MemoryStore:
         with self._lock:
             self._states.update((viewer_id, states[place]) for place, viewer_id in enumerate(states.viewer_ids.tolist()))
 
+    def forget(self, viewer_id: int) -> bool:
+        """See OnlineStore."""
+        with self._lock:
+            return self._states.pop(viewer_id, None) is not None
+
     def clear(self) -> None:
         """See OnlineStore."""
         with self._lock:

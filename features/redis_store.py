@@ -45,6 +45,8 @@ class RedisStore:
         self._namespace, self._ttl_s = namespace, ttl_s
         self._reader, self._writer = _client(url, timeout_s), _client(url, write_timeout_s)
         self.breaker = breaker or Breaker()
+        """Of reads. Writes have one of their own: they may take long, and their success says nothing about reads."""
+        self._write_breaker = Breaker()
 
     def read(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
         """See OnlineStore."""
@@ -58,7 +60,7 @@ class RedisStore:
     def apply(self, updates: ViewerStates) -> None:
         """See OnlineStore. The first round trip asks which counters exist, to drop those that are over."""
         viewer_ids = updates.viewer_ids.tolist()
-        with self._guard():
+        with self._guard(self._write_breaker):
             look = self._writer.pipeline(transaction=False)
             for viewer_id in viewer_ids:
                 look.hkeys(self._keys(viewer_id)[0])
@@ -75,16 +77,21 @@ class RedisStore:
             block = range(begin, min(begin + _LOAD_BLOCK, len(viewer_ids)))
             self._ask(self._writer, [command for i in block for command in self._replacing(viewer_ids[i], states[i])])
 
+    def forget(self, viewer_id: int) -> bool:
+        """See OnlineStore."""
+        with self._guard(self._write_breaker):
+            return bool(self._writer.delete(*self._keys(viewer_id)))
+
     def clear(self) -> None:
         """See OnlineStore. Deletes in blocks, so that other clients are answered in between."""
-        with self._guard():
+        with self._guard(self._write_breaker):
             keys = self._keys_held()
             while block := list(islice(keys, _LOAD_BLOCK)):
                 self._writer.unlink(*block)
 
     def size(self) -> int:
         """See OnlineStore. Counts viewers that have counters or clicks."""
-        with self._guard():
+        with self._guard(self._write_breaker):
             return len({key.rsplit(b":", 1)[0] for key in self._keys_held()})
 
     def close(self) -> None:
@@ -94,7 +101,7 @@ class RedisStore:
 
     def _ask(self, client: redis.Redis, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Answers in one round trip, packed and parsed by hiredis alone: the client's pipeline takes twice as long."""
-        with self._guard():
+        with self._guard(self.breaker if client is self._reader else self._write_breaker):
             connection = client.connection_pool.get_connection()
             try:
                 connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))], check_health=False)
@@ -106,8 +113,8 @@ class RedisStore:
                 client.connection_pool.release(connection)
 
     @contextmanager
-    def _guard(self) -> Iterator[None]:
-        with self.breaker.guard():
+    def _guard(self, breaker: Breaker) -> Iterator[None]:
+        with breaker.guard():
             try:
                 yield
             except (redis.RedisError, OSError) as error:

@@ -37,6 +37,14 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def forget(self, viewer_id: int) -> bool:
+        """Remove one viewer; whether anything was held. Forgetting twice is forgetting once.
+
+        Raises:
+            StoreUnavailable: it did not answer in time; forget again.
+        """
+        ...
+
     def clear(self) -> None:
         """Forget everybody: what a release held that nobody reads any more.
 

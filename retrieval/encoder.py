@@ -159,6 +159,10 @@ class VideoEncoder:
         self._raw_VD = tables["raw"]
         self.trained_at = int(facts["at"])
 
+    def __len__(self) -> int:
+        """Videos of the release that `encode_rows` knows."""
+        return len(self._raw_VD)
+
     @staticmethod
     def load(path: Path) -> "VideoEncoder":
         """From a release directory.

@@ -6,13 +6,14 @@ thousand are scored again exactly; a graph (HNSW, Malkov & Yashunin 2018) on req
 slower, and takes minutes to build where lists take seconds. Scores are inner products, which on the unit vectors
 demanded here order videos exactly as the towers do. An approximate index is searched harder and harder until it finds
 `min_recall` of the exact `recall_at` nearest of held-out queries; one that never does is refused.
-Knows rows only, never ids: row i is the i-th vector it was given.
+Vectors that come later are searched exactly beside it and merged (`VectorIndex.extended`): a graph takes none back, so what
+is removed stays in it, and callers hide it. Knows rows only, never ids: row i is the i-th vector it was given.
 """
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,11 @@ class VectorIndex:
     recall: float
     """Measured at build: share of the exact `recall_at` nearest that were found."""
     recall_at: int
+    newer: "VectorIndex | None" = None
+    """Vectors that came after the build, beside it and searched exactly; their rows follow."""
 
     def __len__(self) -> int:
-        return self.num
+        return self.num + (0 if self.newer is None else len(self.newer))
 
     def search(self, queries_BD: Floats, k: int) -> tuple[Floats, Rows]:
         """The k nearest, best first: inner products and rows, both [B, k].
@@ -72,10 +75,40 @@ class VectorIndex:
                 found_scores, found = self.index.search(queries, reach, params=self._parameters(reach))
             scores[:, :reach] = np.where(found >= 0, found_scores, -np.inf)
             rows[:, :reach] = found
-        return scores, rows
+        return (scores, rows) if self.newer is None else self._merged(scores, rows, *self.newer.search(queries_BD, k))
+
+    def extended(self, vectors: Floats, config: IndexConfig | None = None, most: float = 0.1) -> "VectorIndex":
+        """An index over all of `vectors`, of which the first `num` are in this one.
+
+        The others are kept beside it until they are more than the share `most` of all; then all are indexed anew under
+        `config`, unless that index would find too few of its vectors.
+
+        Raises:
+            BadInput: fewer vectors than there were, or not of unit norm.
+        """
+        if len(vectors) < self.num:
+            raise BadInput(f"an index over {self.num} vectors cannot be extended to {len(vectors)}")
+        if len(vectors) - self.num > most * len(vectors):
+            with suppress(IndexRefused):
+                return build(vectors, config or IndexConfig(kind=self.kind))
+        newer = build(vectors[self.num :], IndexConfig(kind=EXACT)) if len(vectors) > self.num else None
+        return replace(self, newer=newer)
+
+    def _merged(self, scores_BK: Floats, rows_BK: Rows, newer_scores_BK: Floats, newer_BK: Rows) -> tuple[Floats, Rows]:
+        """The k best of both lists; equal scores in the order of rows."""
+        scores = np.concatenate([scores_BK, newer_scores_BK], axis=1)
+        rows = np.concatenate([rows_BK, np.where(newer_BK >= 0, newer_BK + self.num, -1)], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : scores_BK.shape[1]]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1).astype(np.int32)
 
     def save(self, path: Path) -> None:
-        """Write `path` and, beside it, `<stem>.json` with what the index was measured to be."""
+        """Write `path` and, beside it, `<stem>.json` with what the index was measured to be.
+
+        Raises:
+            BadInput: there are newer vectors beside it, which a release cannot hold.
+        """
+        if self.newer is not None:
+            raise BadInput("an index with newer vectors beside it is not saved: build one over all of them")
         faiss.write_index(self.index, str(path))
         names = ("kind", "dim", "num", "effort", "recall", "recall_at")
         _facts_path(path).write_text(json.dumps({name: getattr(self, name) for name in names}, indent=1))

@@ -37,8 +37,9 @@ def _days(spec: Sum) -> float:
 class LiveActivity:
     """VideoCounts over the counters that the event stream keeps fresh."""
 
-    of_now: ClassVar[bool] = True
     videos: VideoState
+    of_now: bool = False
+    """Whether requests come as time passes, and somebody waits for them; in a simulation lists must not depend on the clock."""
 
     def clicks(self, at: int) -> Floats:
         """See VideoCounts."""

@@ -1,20 +1,32 @@
 """Which recommender a request gets: one per combination of arms, over the live release or over a challenger.
 
 An arm overrides the serving config, and may name another release. Arms of one release share its catalogue, index, models and
-online state; a challenger has its own of all these, and its own serving config to begin with. What the log calls the arm is on
-the slate. Knows nothing of hashing or analysis.
+online state; a challenger has its own of all these, and its own serving config to begin with. Where an experiment interleaves,
+both its arms are asked and their pages merged. What the log calls the arm is on the slate; in the log, `met` finds the arms
+that viewers keep when weights change. Knows nothing of hashing or analysis.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import polars as pl
+
+from core import columns as c
 from core import config as configs
+from core import events as ev
 from core.errors import ConfigError, ReleaseRefused
+from core.event_log import EventLog
 from core.policy import Request, Slate
-from experiments.assignment import Assigner, Treatment
+from experiments.assignment import OUTSIDE, Assigner, Treatment
 from experiments.config import ExperimentsConfig
+from features.breaker import Breaker
+from serving import interleaved
 from serving.config import ServingConfig
 from serving.recommender import Recommender
+
+Variant = tuple[str, tuple[str, ...]]
+"""A release as arms call it ("" is the live one), and overrides of its serving config."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +42,25 @@ class Base:
 class ArmRecommender:
     """The production policy (`core.policy.Policy`) while experiments run. Safe for many threads."""
 
-    def __init__(self, experiments: ExperimentsConfig, live: Base, challengers: Mapping[str, Base] | None = None) -> None:
+    def __init__(
+        self,
+        experiments: ExperimentsConfig,
+        live: Base,
+        challengers: Mapping[str, Base] | None = None,
+        met: Mapping[str, Mapping[int, str]] | None = None,
+    ) -> None:
         """Check every arm.
 
         Args:
             experiments: who gets what.
             live: serves every arm that names no release.
             challengers: by what arms call them.
+            met: experiment → viewer → the arm that the viewer keeps; see `met`.
 
         Raises:
             ReleaseRefused: an arm overrides something that does not exist, or names a release that is not here.
         """
-        self._assigner, self._bases = Assigner(experiments), {"": live, **(challengers or {})}
+        self._assigner, self._bases = Assigner(experiments, met), {"": live, **(challengers or {})}
         missing = sorted(set(experiments.releases) - set(self._bases))
         if missing:
             raise ReleaseRefused(f"the experiments cannot run: an arm serves release '{missing[0]}', which is not loaded")
@@ -51,27 +70,88 @@ class ArmRecommender:
                 configs.override(self._bases[release].config, overrides)
         except ConfigError as error:
             raise ReleaseRefused(f"the experiments cannot run: {error}") from error
-        self._variants: dict[tuple[str, tuple[str, ...]], Recommender] = {}
+        self._variants: dict[Variant, Recommender] = {}
+
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """Of all variants; of those with the same name, an open one."""
+        found = [one for variant in list(self._variants.values()) for one in variant.breakers.items()]
+        return dict(sorted(found, key=lambda one: one[1].is_open))
 
     def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
         """One slate per request, in order; requests with the same arms are decided together."""
-        treatments = [self._assigner.treat([request.viewer_id], request.surface)[0] for request in requests]
-        groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        treatments = [self._treat(request) for request in requests]
+        asked: dict[Variant, list[int]] = {}
         for i, treatment in enumerate(treatments):
-            groups.setdefault((treatment.release, treatment.set), []).append(i)
-        slates: dict[int, Slate] = {}
-        for variant, members in groups.items():
-            answers = self._variant(*variant).recommend([requests[i] for i in members], explain=explain)
-            slates |= {i: _labelled(slate, treatments[i]) for i, slate in zip(members, answers, strict=True)}
-        return [slates[i] for i in range(len(requests))]
+            for variant in _variants(treatment):
+                asked.setdefault(variant, []).append(i)
+        answers: dict[tuple[Variant, int], Slate] = {}
+        for variant, members in asked.items():
+            slates = self._variant(variant).recommend([requests[i] for i in members], explain=explain)
+            answers |= {(variant, i): slate for i, slate in zip(members, slates, strict=True)}
+        return [
+            _page(treatment, requests[i], [answers[variant, i] for variant in _variants(treatment)])
+            for i, treatment in enumerate(treatments)
+        ]
 
-    def _variant(self, release: str, overrides: tuple[str, ...]) -> Recommender:
-        found = self._variants.get((release, overrides))
+    def of(self, request: Request) -> Recommender | None:
+        """The one recommender behind the page of a request; None where two are."""
+        variants = _variants(self._treat(request))
+        return self._variant(variants[0]) if len(variants) == 1 else None
+
+    def _treat(self, request: Request) -> Treatment:
+        return self._assigner.treat([request.viewer_id], request.surface)[0]
+
+    def _variant(self, variant: Variant) -> Recommender:
+        found = self._variants.get(variant)
         if found is None:  # two threads may both build it; either result will do
+            release, overrides = variant
             base = self._bases[release]
-            found = self._variants[release, overrides] = base.build(configs.override(base.config, overrides))
+            found = self._variants[variant] = base.build(configs.override(base.config, overrides))
         return found
 
 
-def _labelled(slate: Slate, treatment: Treatment) -> Slate:
+def met(log: EventLog, experiments: ExperimentsConfig) -> dict[str, dict[int, str]]:
+    """Experiment → viewer → the first arm in the log, of viewers whom present weights would give another one.
+
+    Reads the whole log. A viewer whom the log forgot is drawn anew. Raises LogUnavailable.
+    """
+    first: dict[str, dict[int, str]] = {each.name: {} for each in experiments.experiments if not each.interleaving}
+    offset = 0
+    while first:
+        events, following = log.read(offset)
+        if following == offset:
+            break
+        offset = following
+        shown = pl.DataFrame(pl.from_arrow(events.select([c.KIND, c.VIEWER_ID, c.ARM])))
+        shown = shown.filter((pl.col(c.KIND) == ev.IMPRESSION) & pl.col(c.ARM).str.contains(":", literal=True))
+        for viewer, label in shown.select(c.VIEWER_ID, c.ARM).unique(maintain_order=True).rows():
+            for name, _, arm in (part.partition(":") for part in label.split("+")):
+                if name in first:
+                    first[name].setdefault(viewer, arm)
+    return _moved(first, experiments)
+
+
+def _moved(first: Mapping[str, Mapping[int, str]], experiments: ExperimentsConfig) -> dict[str, dict[int, str]]:
+    assigner, found = Assigner(experiments), {}
+    for experiment in experiments.experiments:
+        arms = first.get(experiment.name, {})
+        drawn = assigner.assign(np.fromiter(arms, dtype=np.int64, count=len(arms)))[experiment.name].arm_B
+        names = [None if code == OUTSIDE else experiment.arm_names[code] for code in drawn]
+        found[experiment.name] = {
+            viewer: arm
+            for (viewer, arm), name in zip(arms.items(), names, strict=True)
+            if name not in (None, arm) and arm in experiment.arm_names
+        }
+    return {name: arms for name, arms in found.items() if arms}
+
+
+def _variants(treatment: Treatment) -> list[Variant]:
+    if treatment.duel is None:
+        return [(treatment.release, treatment.set)]
+    return [(arm.release or treatment.release, (*treatment.set, *arm.set, *interleaved.GREEDY)) for arm in treatment.duel.arms]
+
+
+def _page(treatment: Treatment, request: Request, slates: Sequence[Slate]) -> Slate:
+    slate = slates[0] if treatment.duel is None else interleaved.merge(treatment.duel, request, slates)
     return replace(slate, arm=treatment.label)

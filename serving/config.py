@@ -63,6 +63,10 @@ class ServingConfig:
     """Age in seconds that the lists of trending and fresh videos may reach."""
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     rerank: RerankConfig = field(default_factory=RerankConfig)
+    deadline_ms: float = 500.0
+    """Time for a page from its arrival on, when the client names none; later, what is optional is left out. Arms share it."""
+    part_limit_ms: float = 150.0
+    """When somebody waits: time after which the encoder, the index or the ranker is given up on."""
     impression_queue: int = 1_000
     """Pages waiting to be logged; beyond this they are dropped and counted."""
     poll_s: float = 0.25

@@ -8,7 +8,7 @@ slow down answers. `received_at` is stamped just before the append, so that the 
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 
 import numpy as np
@@ -42,6 +42,7 @@ def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: 
         c.SURFACE: [request.surface for request, _ in shown],
         c.RELEASE_ID: [slate.release_id for _, slate in shown],
         c.ARM: [slate.arm for _, slate in shown],
+        c.TEAM: [team for slate, n in zip(slates, counts, strict=True) for team in slate.teams or [None] * n],
         c.SOURCE: [source for slate in slates for source in slate.sources],
         c.PROPENSITY: [float(p) for slate in slates for p in slate.propensities],
         c.EXPLORATION: [bool(flag) for slate in slates for flag in slate.exploration],
@@ -70,6 +71,7 @@ class ImpressionLogger:
         log: EventLog,
         clock: Clock,
         *,
+        also: Callable[[Sequence[Request], Sequence[Slate]], None] | None = None,
         capacity: int = 1_000,
         attempts: int = 5,
         backoff_s: float = 0.1,
@@ -78,6 +80,7 @@ class ImpressionLogger:
         """Args:
         log: where impressions go.
         clock: for `received_at`.
+        also: hears of every page that is put; must not wait either.
         capacity: pages that may wait.
         attempts: tries before a batch of pages is given up.
         backoff_s: pause before a new try, doubling.
@@ -85,6 +88,7 @@ class ImpressionLogger:
             them: written one by one, they would take more time from requests than the pages themselves.
         """
         self._log, self._clock, self._gather_s = log, clock, gather_s
+        self._also = also
         self._attempts, self._backoff_s = attempts, backoff_s
         self._queue: queue.Queue[tuple[Request, Slate]] = queue.Queue(capacity)
         self._closing = threading.Event()
@@ -105,6 +109,8 @@ class ImpressionLogger:
                 self._queue.put_nowait(page)
             except queue.Full:
                 self.dropped += 1
+        if self._also is not None:
+            self._also(requests, slates)
 
     @property
     def queued(self) -> int:

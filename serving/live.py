@@ -4,14 +4,12 @@ Made once per release and process. The state starts from the release (the store 
 the event log after `loaded.log_offset`, where `LiveRelease.consumer` starts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from core.errors import ReleaseRefused
 from core.event_log import EventLog
-from core.policy import Request
 from experiments.config import ExperimentsConfig
 from features.online import OnlineFeatures
 from features.store import OnlineStore
@@ -22,9 +20,7 @@ from serving.consumer import Consumer, MemoryOffset, Offset
 from serving.recommender import Recommender
 from serving.releases import LoadedRelease
 from serving.suppressed import Suppressed
-
-_TRIALS = 3
-"""Pages tried: a busy machine may miss the store's few milliseconds once, a broken part fails every time."""
+from serving.verification import check_pages
 
 
 @dataclass(frozen=True)
@@ -37,8 +33,13 @@ class LiveRelease:
     suppressed: Suppressed
     base: Base
     """What arms are made from."""
+    store: OnlineStore
+    policy: "Callable[[LiveRelease], Recommender | ArmRecommender]"
+    """How the recommender is made from the rest."""
     writes_store: bool = True
     """Whether this process applies events to the store; of several that share one, exactly one does."""
+    of_now: bool = False
+    """See `go_live`."""
 
     def among(self, experiments: ExperimentsConfig, challengers: "Mapping[str, LiveRelease] | None" = None) -> ArmRecommender:
         """Its policy while experiments run; `challengers` are the other releases that arms name. Cheap: nothing is loaded.
@@ -48,14 +49,31 @@ class LiveRelease:
         """
         return ArmRecommender(experiments, self.base, {name: other.base for name, other in (challengers or {}).items()})
 
+    def over(self, loaded: LoadedRelease) -> "LiveRelease":
+        """The same service over parts with more videos at their end; only the result may be fed from now on."""
+        features = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, self.store, loaded.video_state)
+        suppressed = self.suppressed.over(loaded.catalogue)
+        base = _base(loaded, features, LiveActivity(loaded.video_state, self.of_now), suppressed, self.base.config)
+        grown = replace(self, loaded=loaded, features=features, suppressed=suppressed, base=base)
+        return replace(grown, recommender=self.policy(grown))
+
     def apply(self, events: pa.Table) -> None:
         """Take in events in log order. Raises StoreUnavailable; apply the same events again then."""
         self.suppressed.apply(events)
         self.features.apply(events, to_store=self.writes_store)
 
-    def consumer(self, log: EventLog, offset: Offset | None = None) -> Consumer:
-        """A consumer that continues where the release's states end, or at `offset` for a store that is further."""
-        return Consumer(log, self.apply, offset or MemoryOffset(self.loaded.log_offset), poll_s=self.loaded.config.poll_s)
+    def consumer(
+        self, log: EventLog, offset: Offset | None = None, apply: Callable[[pa.Table], None] | None = None
+    ) -> Consumer:
+        """A consumer that continues where the release's states end, or at `offset` for a store that is further.
+
+        Args:
+            log: what to read.
+            offset: where to begin.
+            apply: takes the events instead of this one's own.
+        """
+        start = offset or MemoryOffset(self.loaded.log_offset)
+        return Consumer(log, apply or self.apply, start, poll_s=self.loaded.config.poll_s)
 
 
 def go_live(
@@ -67,6 +85,7 @@ def go_live(
     config: ServingConfig | None = None,
     experiments: ExperimentsConfig | None = None,
     challengers: Mapping[str, LiveRelease] | None = None,
+    of_now: bool = False,
 ) -> LiveRelease:
     """Put a release into service.
 
@@ -78,6 +97,7 @@ def go_live(
         config: instead of the release's own.
         experiments: what runs; every request gets the arm of its viewer.
         challengers: releases in service that its arms name; each has a store and a consumer of its own.
+        of_now: whether requests come as time passes, so that what is slow and the same for everybody is made beside them.
 
     Raises:
         StoreUnavailable: the store could not be filled.
@@ -87,31 +107,21 @@ def go_live(
         store.load(loaded.viewer_states())
     features = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, store, loaded.video_state)
     suppressed = Suppressed(loaded.catalogue)
-    base = _base(loaded, features, suppressed, config or loaded.config)
-    live = LiveRelease(loaded, base.build(base.config), features, suppressed, base, writes_store)
-    if experiments is not None:
-        live = replace(live, recommender=live.among(experiments, challengers))
-    _try(live.recommender, loaded)
+    base = _base(loaded, features, LiveActivity(loaded.video_state, of_now), suppressed, config or loaded.config)
+
+    def policy(live: LiveRelease) -> Recommender | ArmRecommender:
+        return live.base.build(live.base.config) if experiments is None else live.among(experiments, challengers)
+
+    live = LiveRelease(loaded, base.build(base.config), features, suppressed, base, store, policy, writes_store, of_now)
+    live = replace(live, recommender=policy(live))
+    check_pages(live.recommender, loaded)
     return live
 
 
-def _base(loaded: LoadedRelease, features: OnlineFeatures, suppressed: Suppressed, config: ServingConfig) -> Base:
-    activity = LiveActivity(loaded.video_state)
-
+def _base(
+    loaded: LoadedRelease, features: OnlineFeatures, activity: LiveActivity, suppressed: Suppressed, config: ServingConfig
+) -> Base:
     def build(chosen: ServingConfig) -> Recommender:
         return loaded.recommender(features, videos=activity, config=chosen, suppressed=suppressed)
 
     return Base(config, build)
-
-
-def _try(recommender: Recommender | ArmRecommender, loaded: LoadedRelease) -> None:
-    """One page: it warms every part up, and a part that fails shows here, not to a viewer."""
-    if not len(loaded.catalogue):
-        raise ReleaseRefused("the release has no videos; check the log it was trained from")
-    viewer_id = int(loaded.viewers.viewer_ids[0]) if len(loaded.viewers) else 0
-    for _ in range(_TRIALS):
-        slate = recommender.recommend([Request("trial", viewer_id, loaded.end_at + 1, k=10)])[0]
-        broken = [reason for reason in slate.degraded if "right now" in reason or "no valid score" in reason]
-        if not broken:
-            return
-    raise ReleaseRefused(f"the release does not work: {'; '.join(broken)}")

@@ -4,14 +4,16 @@
         → video features → ranker → combine → rerank → explorer → slates
 
 A batch of B requests goes through every stage at once; one request is a batch of one. A stage that fails costs quality, never
-the page: its reason is on the slate. Knows nothing of HTTP, of logs, or of where its parts came from.
+the page: its reason is on the slate. Where somebody waits (`Request.answer_by_s`), optional stages that would begin too late
+are left out, and native libraries run under a time limit. Knows nothing of HTTP, of logs, or of where its parts came from.
 
 Shape legend: B requests, K candidates, S columns of all sources' lists, D vector size.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from core.clock import DAY_MS
 from core.policy import Request, Slate
 from data.catalogue import Catalogue
+from features.breaker import Breaker
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from ranking.combine import combine
 from ranking.config import CombineConfig
@@ -31,7 +34,9 @@ from serving.explain import Explained, explain_page
 from serving.explorer import Page
 from serving.stages import Encoder, FeatureReader, Filter, Floats, Rows, Scorer
 from serving.trace import Trace
+from serving.watchdog import Watchdog
 
+T = TypeVar("T")
 _ANY = "any"
 _LAST_RESORT = 5_000
 """Videos looked through when no source found any that may be shown."""
@@ -69,24 +74,31 @@ class _Ranked:
 
 
 class Recommender:
-    """The production policy (`core.policy.Policy`). Safe for many threads: its only state is the daily cap on exploration."""
+    """The production policy (`core.policy.Policy`). Safe for many threads; its state: daily cap, watchdogs."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.config = parts.config
         self._cap = explorer.DailyCap(parts.config.exploration.daily_cap)
+        limit_s = parts.config.part_limit_ms / 1e3
+        self._watchdogs = {name: Watchdog(name, limit_s) for name in ("encoder", "two_tower", "ranker")}
         self._last_resort = np.argsort(parts.catalogue.uploaded_at, kind="stable")[:_LAST_RESORT].astype(np.int32)
+
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """By part: whether it is asked at the moment."""
+        return {name: watchdog.breaker for name, watchdog in self._watchdogs.items()}
 
     def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
         """One slate per request, in order. Never raises because of a part that fails.
 
         Args:
-            requests: any mix of viewers, surfaces, sizes and instants.
+            requests: any mix of viewers, surfaces, sizes and instants; the earliest deadline among them counts for all.
             explain: fill `Slate.explanation`.
         """
         if not requests:
             return []
-        log = Trace(len(requests))
+        log = Trace(len(requests), min((r.answer_by_s for r in requests if r.answer_by_s is not None), default=None))
         candidates = self._find(requests, log)
         with log.stage("video_features"):
             batch = self._video_features(candidates, log)
@@ -122,13 +134,17 @@ class Recommender:
             rows, sources = merge(lists, kept, [self._quota(name) for name in lists.names], self.config.num_candidates)
         return CandidateSet(query, rows, sources, lists.names, filtered.removed)
 
+    def _watched(self, name: str, call: Callable[[], T], log: Trace) -> T:
+        """The call, under the part's time limit where somebody waits and the part has one."""
+        return self._watchdogs[name].call(call) if log.awaited and name in self._watchdogs else call()
+
     # Stages of retrieval.
 
     def _viewer(self, requests: Sequence[Request], viewer_ids: NDArray[np.int64], log: Trace) -> Query:
         at = np.fromiter((r.at for r in requests), dtype=np.int64, count=len(requests))
         part = log.attempt(lambda: self.parts.features.viewer_part(viewer_ids, at), trace.NO_HISTORY_STORE)
         if part is None:
-            part = log.attempt(lambda: self.parts.features.blank_part(viewer_ids, at), trace.NO_HISTORY_STORE)
+            part = log.attempt(lambda: self.parts.features.blank_part(viewer_ids, at), trace.NO_HISTORY_STORE, needed=True)
         else:
             log.note(trace.UNKNOWN_VIEWER, (part.history_BL < 0).all(axis=1) & (part.codes_BC[:, :6] == 0).all(axis=1))
         current = self.parts.catalogue.rows([-1 if r.video_id is None else r.video_id for r in requests])
@@ -140,16 +156,20 @@ class Recommender:
         if encoder is None:
             log.note(trace.NO_VECTOR)
             return None
-        return log.attempt(lambda: encoder.encode(part), trace.NO_VECTOR)
+        return log.attempt(lambda: self._watched("encoder", lambda: encoder.encode(part), log), trace.NO_VECTOR)
 
     def _sources(self, query: Query, log: Trace) -> dict[str, Rows]:
-        """Lists by source. Until one has found something, the next is asked for as many as the ranker takes."""
+        """Lists by source. Until one has found something, the next is asked, even late, for as many as the ranker takes."""
         margin = min(max((len(seen) for seen in query.part.seen), default=0), self.config.seen_margin)
         found: dict[str, Rows] = {}
         for source in self.parts.sources:
             alone = not any((rows >= 0).any() for rows in found.values())
             wanted = margin + (self.config.num_candidates if alone else self._quota(source.name))
-            rows = log.attempt(lambda s=source, k=wanted: s.candidates(query, k), trace.source_down(source.name))  # type: ignore[misc]
+            rows = log.attempt(
+                lambda s=source, k=wanted: self._watched(s.name, lambda: s.candidates(query, k), log),  # type: ignore[misc]
+                trace.source_down(source.name),
+                needed=alone,
+            )
             if rows is not None:
                 found[source.name] = rows
         return found
@@ -192,10 +212,11 @@ class Recommender:
         scorer = self.parts.scorer
         if not candidates.rows_BK.size:
             return scores
+        reason = trace.NO_RANKER if scores else trace.NO_ORDER
         if scorer is None or batch is None:
-            log.note(trace.NO_RANKER if scores else trace.NO_ORDER)
+            log.note(trace.out_of_time("ranker") if log.late else reason)
             return scores
-        said = log.attempt(lambda: scorer.score(batch, affinity), trace.NO_RANKER if scores else trace.NO_ORDER)
+        said = log.attempt(lambda: self._watched("ranker", lambda: scorer.score(batch, affinity), log), reason)
         return scores | dict(said or {})
 
     def _affinity(self, candidates: CandidateSet) -> Floats:

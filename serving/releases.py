@@ -1,8 +1,9 @@
 """A release directory → everything serving needs, checked; and the one reference to what is live.
 
-`open_files` refuses a release whose parts do not belong together (rows, widths, feature schema, values that are not finite),
-with the reason in plain words, before any request sees it; `load_release` adds the manifest's hashes. `ReleaseHolder` swaps
-the live release as one reference: a request that began with one release ends with it. Knows nothing of training or HTTP.
+`open_files` refuses a release whose parts do not belong together (rows, widths, feature schema, values that are not finite,
+recall, vectors of another tower), with the reason in plain words, before any request sees it; `load_release` adds the
+manifest's hashes. `ReleaseHolder` builds a release beside the live one and swaps one reference: a request that began with one
+release ends with it. Knows nothing of training or HTTP.
 """
 
 import json
@@ -30,7 +31,7 @@ from retrieval.cowatch import CoWatch
 from retrieval.encoder import VECTORS, ViewerEncoder
 from retrieval.index import VectorIndex
 from retrieval.sources import CoWatchSource, FreshSource, Source, TrendingSource, TwoTowerSource, VideoCounts
-from serving import filters
+from serving import filters, verification
 from serving.activity import LoggedActivity
 from serving.config import ServingConfig
 from serving.recommender import Parts, Recommender
@@ -222,19 +223,7 @@ def _check(loaded: LoadedRelease) -> None:
         f"video counters of shape {loaded.video_state.counts.shape} instead of {(num_videos, slots)}",
     )
     if num_videos:
-        _check_index(loaded)
-
-
-def _check_index(loaded: LoadedRelease) -> None:
-    """The index holds these vectors: each of a few is its own nearest neighbour, or as near as makes no difference."""
-    probes = np.linspace(0, len(loaded.video_VD) - 1, num=min(8, len(loaded.video_VD)), dtype=np.int64)
-    try:
-        _, rows = loaded.index.search(loaded.video_VD[probes], 1)
-    except Exception as error:
-        raise ReleaseRefused(f"the release has an index that cannot be searched: {error}") from error
-    _refuse(int(rows.max()) >= len(loaded.video_VD), "an index over more videos than the catalogue has")
-    likeness = np.einsum("nd,nd->n", loaded.video_VD[rows[:, 0]], loaded.video_VD[probes])
-    _refuse(bool((rows[:, 0] < 0).any() or np.median(likeness) < 0.99), "an index over other vectors")
+        verification.check_files(loaded)
 
 
 def _refuse(wrong: bool, what: str) -> None:
@@ -242,27 +231,42 @@ def _refuse(wrong: bool, what: str) -> None:
         raise ReleaseRefused(f"the release has {what}; publish it again")
 
 
+def _nothing(*given: Any) -> None:
+    """Accept, or let go, without a word."""
+
+
 class ReleaseHolder(Generic[T]):
     """What is live: built from the release that a pointer names, replaced as one reference, never half."""
 
     def __init__(
-        self, root: Path, build: Callable[[str], T], *, retire: Callable[[T], None] = lambda old: None, pointer: str = "live"
+        self,
+        root: Path,
+        build: Callable[[str], T],
+        *,
+        accept: Callable[[T, T], None] = _nothing,
+        retire: Callable[[T], None] = _nothing,
+        keep_warm: bool = False,
+        pointer: str = "live",
     ) -> None:
         """Build from what the pointer names now.
 
         Args:
             root: the folder of releases.
             build: makes everything that belongs to one release, given its id; raises ReleaseRefused.
-            retire: gets what was replaced; requests that began with it may still be running.
+            accept: gets a new one and the live one before the new one serves; raises ReleaseRefused.
+            retire: gets what nobody will ask again; requests that began with it may still be running.
+            keep_warm: keep the one before in memory, for a rollback without loading; about doubles what releases need.
             pointer: which pointer, or a release id.
 
         Raises:
             ReleaseRefused: there is nothing to serve.
         """
-        self._root, self._build, self._retire, self._pointer = root, build, retire, pointer
+        self._root, self._build, self._accept, self._retire = root, build, accept, retire
+        self._keep_warm, self._pointer = keep_warm, pointer
         self._lock = threading.Lock()
         self._id = self._named()
         self._live = build(self._id)
+        self._warm: tuple[str, T] | None = None
 
     @property
     def live(self) -> T:
@@ -273,6 +277,11 @@ class ReleaseHolder(Generic[T]):
     def release_id(self) -> str:
         """Of the present one."""
         return self._id
+
+    @property
+    def held(self) -> tuple[T, ...]:
+        """The present one and, where there is one, the one kept warm."""
+        return (self._live,) if self._warm is None else (self._live, self._warm[1])
 
     def reload(self) -> T:
         """Serve what the pointer names now. Raises ReleaseRefused, and then nothing has changed."""
@@ -288,7 +297,7 @@ class ReleaseHolder(Generic[T]):
             previous = release.resolve(self._root, "previous")
             if previous is None or previous == self._id:
                 raise ReleaseRefused("there is no previous release to go back to")
-            self._swap(previous)
+            self._swap(previous, compare=False)
             release.point(self._root, "live", previous)
             return self._live
 
@@ -300,7 +309,21 @@ class ReleaseHolder(Generic[T]):
             raise ReleaseRefused(f"no release in {self._root} is {self._pointer}; run `upnext train` first")
         return found
 
-    def _swap(self, release_id: str) -> None:
+    def _swap(self, release_id: str, *, compare: bool = True) -> None:
+        """Let `release_id` serve. What has served before needs no comparison, nor does what a rollback asks for."""
+        warm, outgoing = self._warm, (self._id, self._live)
+        if warm is not None and warm[0] == release_id:
+            self._live, self._id, self._warm = warm[1], release_id, outgoing
+            return
         fresh = self._build(release_id)
-        before, self._live, self._id = self._live, fresh, release_id
-        self._retire(before)
+        try:
+            if compare:
+                self._accept(fresh, self._live)
+        except BaseException:
+            self._retire(fresh)
+            raise
+        self._live, self._id = fresh, release_id
+        self._warm = outgoing if self._keep_warm else None
+        gone = warm if self._keep_warm else outgoing
+        if gone is not None:
+            self._retire(gone[1])

@@ -29,6 +29,13 @@ class Suppressed:
         self.removed_V: NDArray[np.bool_] = np.zeros(len(catalogue), dtype=bool)
         """[V] taken down or blocked."""
 
+    def over(self, catalogue: Catalogue) -> "Suppressed":
+        """The same over a catalogue with more videos at its end; only the result may be fed from now on."""
+        longer = Suppressed(catalogue, self._max_viewers, self._per_viewer)
+        longer._dismissed = self._dismissed
+        longer.removed_V[: len(self.removed_V)] = self.removed_V
+        return longer
+
     def dismissed(self, viewer_id: int) -> NDArray[np.int32]:
         """Rows the viewer waved away, latest first."""
         return self._dismissed.get(viewer_id, _NONE)

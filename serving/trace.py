@@ -1,6 +1,7 @@
 """What happened on the way to a page: the time of each stage, and in plain words what had to be done without.
 
-One Trace lives as long as one batch of requests. A reason names no internals: it may be shown to the person who asked.
+A page may have a deadline: what is optional and has not begun by then is left out, with its reason. One Trace lives as long as
+one batch of requests. A reason names no internals: it may be shown to the person who asked.
 """
 
 import logging
@@ -26,11 +27,25 @@ UNKNOWN_VIDEO = "the video being watched is not in this release: the page does n
 NOTHING_UNSEEN = "no unseen videos are left for this viewer: popular ones are shown again"
 NOTHING_FOUND = "no source found a video for this viewer: any available ones are shown"
 NOTHING_AT_ALL = "there is no video to show"
+_LATE = {
+    "viewer_features": "the viewer's history",
+    "viewer_vector": "personal retrieval",
+    "sources": "further sources of videos",
+    "video_features": "the ranker",
+    "ranker": "the ranker",
+    "rerank": "variety",
+}
+"""What a page lacks when the time is up before a stage."""
 
 
 def source_down(name: str) -> str:
     """Reason for one source that failed."""
     return NO_VECTOR if name == "two_tower" else f"{name} videos are unavailable right now"
+
+
+def out_of_time(stage: str) -> str:
+    """Reason for a stage that did not begin before the deadline."""
+    return f"time ran out: this page does without {_LATE.get(stage, stage)}"
 
 
 def short_page(found: int, wanted: int) -> str:
@@ -41,14 +56,26 @@ def short_page(found: int, wanted: int) -> str:
 class Trace:
     """Stage timings of a batch and degradation reasons of each of its requests."""
 
-    def __init__(self, num_requests: int) -> None:
+    def __init__(self, num_requests: int, answer_by_s: float | None = None) -> None:
+        """For a batch that is wanted by `answer_by_s` (`time.monotonic`); None is no deadline."""
         self._reasons: list[list[str]] = [[] for _ in range(num_requests)]
+        self._answer_by_s, self._stage = answer_by_s, ""
         self.stage_ms: dict[str, float] = {}
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for this batch."""
+        return self._answer_by_s is not None
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._answer_by_s is not None and time.monotonic() >= self._answer_by_s
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a block under `name`."""
-        began = time.perf_counter()
+        self._stage, began = name, time.perf_counter()
         try:
             yield
         finally:
@@ -60,11 +87,17 @@ class Trace:
             if reason not in self._reasons[index]:
                 self._reasons[index].append(reason)
 
-    def attempt(self, call: Callable[[], T], reason: str, where: NDArray[np.bool_] | None = None) -> T | None:
+    def attempt(
+        self, call: Callable[[], T], reason: str, where: NDArray[np.bool_] | None = None, *, needed: bool = False
+    ) -> T | None:
         """The call's result; or None, with the reason noted and the cause logged, when it fails in whatever way.
 
-        Catching everything is the point: one broken stage must cost quality, not the page.
+        Catching everything is the point: one broken stage must cost quality, not the page. After the deadline the call is not
+        made, unless the page is `needed` to have it.
         """
+        if not needed and self.late:
+            self.note(out_of_time(self._stage), where)
+            return None
         try:
             return call()
         except Exception as error:

@@ -15,8 +15,12 @@ const HEADS = {
   click: ["Chance of a click", percent], watch: ["Expected watching", (value) => duration(Math.max(value, 0))],
   like: ["Chance of a like", percent], dislike: ["Chance of a dislike", percent],
   relevance: ["Relevance among candidates", figure], affinity: ["Affinity of viewer and video", figure],
-  utility: ["Score on the page", figure],
+  utility: ["Score on the page", figure], rank_a: ["Place by ranking A", place], rank_b: ["Place by ranking B", place],
 };
+
+function place(rank) {
+  return figure(rank + 1);
+}
 
 export function openWhy(video, slate) {
   const close = el("button", { type: "button", class: "round", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
@@ -40,6 +44,7 @@ function content(video, slate) {
       ["Place on the page", `${video.position + 1} of ${slate.videos.length}`],
       ["Chance of this place", percent(why.propensity)],
       ["Release", slate.release], ["Arm of the experiment", slate.arm],
+      ...(why.team ? [["Credited to", `ranking ${why.team.toUpperCase()}, of two on this page`]] : []),
     ])),
     section("What the ranker expects", bars(why.scores ?? {}, slate)),
     section("Some of what it knew", facts(Object.entries(why.features ?? {}).map(([name, value]) => [name.replaceAll("_", " "), figure(value)]))),

@@ -1,5 +1,7 @@
 """The pages in a real browser, over the invented site: one server and one browser for the whole file."""
 
+from dataclasses import replace
+
 import pytest
 
 from app import fakes
@@ -11,9 +13,54 @@ from tests.browsing import find, press, says, titles, wait
 pytestmark = browsing.needs_browser
 
 
+INTERVAL = {"mean": 0.04, "low": -0.02, "high": 0.1, "p": 0.2}
+SHADOW = {
+    "slice": "all", "requests": 300, "overlap": 0.7, "rbo": 0.75, "same": 0.1, "score_ks": None, "score_p": None,
+    "live_ms_p50": 8.0, "live_ms_p99": 20.0, "shadow_ms_p50": 9.0, "shadow_ms_p99": 31.0, "live_failed": 0.0,
+    "shadow_failed": 0.01,
+}  # fmt: skip
+ROWS = {"surfaces": ["home"], "planned_days": 14, "shares": {"control": 0.5, "new": 0.5}, "waits": None}
+EFFECT = {"control": 2.0, "treatment": 2.1, "always": INTERVAL}
+BOARD = {
+    "problem": "an experiment names a release that is not here",
+    "holdout": 0.01,
+    "record": {"share": 0.05, "done": 812, "dropped": 3, "queued": 1},
+    "experiments": [
+        {
+            **ROWS, "name": "split", "interleaving": "", "mismatch": True,
+            "report": {
+                "headline": "Keep running 'new'.", "finished": False, "mixed": 2, "days": {"length": 3},
+                "sample_ratio": {"counts": [900, 700], "p": 1e-6},
+                "arms": [
+                    {
+                        "arm": "new",
+                        "effects": [
+                            {**EFFECT, "metric": "watch_s", "role": "primary", "safety": None},
+                            {**EFFECT, "metric": "ctr", "role": "guardrail", "safety": "harmed"},
+                            {
+                                **EFFECT, "metric": "likes", "role": "secondary", "safety": None, "control": 0.0,
+                                "always": {"mean": 0.0, "low": None, "high": None, "p": 1.0},
+                            },
+                        ],
+                    }
+                ],
+            },
+        },
+        {
+            **ROWS, "name": "duel", "interleaving": "team_draft",
+            "preference": {
+                "viewers": 500, "always": INTERVAL, "outcome": {"wins": 60, "losses": 40, "ties": 20, "sign_p": 0.057},
+            },
+        },
+        {**ROWS, "name": "early", "interleaving": "", "waits": "nobody has come"},
+    ],
+    "shadow": [{"release": "b2", "slices": [SHADOW]}],
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def site():
-    return fakes.services(SystemClock())
+    return replace(fakes.services(SystemClock()), scoreboard=lambda: BOARD)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +212,24 @@ def test_operations_draws_the_waterfall(page, url):
     assert "6.2 ms" in find(page, "#tiles").text
 
 
+def test_experiments_show_what_runs_and_how_sure_it_is(page, url):
+    page.get(f"{url}/ops/experiments")
+    wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
+    assert len(page.find_elements("css selector", "#trials .panel")) == 4
+    assert find(page, ".notice").text.endswith("names a release that is not here")
+    for part in (
+        "do not match the shares",
+        "got worse",
+        "+2.0 %",
+        "too few viewers yet",
+        "No preference can be told",
+        "Waiting: nobody",
+    ):
+        says(page, "#trials", part)
+    assert len(page.find_elements("css selector", "svg.interval .guess")) == 3
+    assert find(page, '.rail-link[aria-current="page"]').text == "Experiments"
+
+
 def test_the_theme_switch_is_kept(page, url):
     page.get(url)
     dark = "return matchMedia('(prefers-color-scheme: dark)').matches"
@@ -179,7 +244,7 @@ def test_every_control_has_a_name(page, url):
         "return [...document.querySelectorAll('a, button, input')].filter((e) => !(e.textContent.trim() || "
         "e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"
     )
-    for path in ("/", "/watch/5", "/ops"):
+    for path in ("/", "/watch/5", "/ops", "/ops/experiments"):
         page.get(f"{url}{path}")
         wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
         assert page.execute_script(nameless) == []
@@ -188,7 +253,7 @@ def test_every_control_has_a_name(page, url):
 def test_nothing_overflows_a_narrow_screen(page, url):
     page.set_window_size(500, 860)
     try:
-        for path in ("/", "/watch/5", "/ops", "/docs"):
+        for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/docs"):
             page.get(f"{url}{path}")
             wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
             assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")

@@ -1,11 +1,15 @@
+import asyncio
 import json
 import math
+import threading
+from dataclasses import replace
 
 import pytest
 
 from app import fakes
-from app.ingest import MAX_AGE_MS, check, parse
+from app.ingest import MAX_AGE_MS, Ingest, check, parse
 from app.schemas import MAX_EVENTS, MAX_WATCH_S
+from app.services import Limits
 from core import columns as c
 from core.errors import BadInput, LogUnavailable
 
@@ -150,3 +154,99 @@ def test_parse_keeps_the_events_as_they_are():
     assert parse(b'{"events": [1, {"kind": 2}]}') == [1, {"kind": 2}]
     with pytest.raises(BadInput, match="not JSON"):
         parse(b"nonsense")
+
+
+class Stuck(fakes.MemoryLog):
+    """A log that waits for `go` before every commit."""
+
+    def __init__(self):
+        super().__init__()
+        self.go = threading.Event()
+
+    def append(self, events):
+        self.go.wait(20)
+        return super().append(events)
+
+
+def batch(number):
+    return json.dumps({"events": [{**GOOD, "event_id": f"b{number}"}]}).encode()
+
+
+def test_a_slow_log_holds_a_bounded_number_of_batches_and_loses_none(site):
+    log = Stuck()
+    ingest = Ingest(replace(site, event_log=log, limits=Limits(waiting_batches=3)))
+
+    async def run():
+        asked = [asyncio.ensure_future(ingest.accept(batch(n), wait=False)) for n in range(10)]
+        done, _ = await asyncio.wait(asked, timeout=0.05)
+        refused = [str(task.exception()) for task in done]
+        log.go.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return refused, [one.accepted[0] for one in answers if not isinstance(one, Exception)]
+
+    refused, accepted = asyncio.run(run())
+    assert refused == ["3 batches wait for the event log; send this one again"] * 7
+    assert accepted == [row[c.EVENT_ID] for row in log.rows] == ["b0", "b1", "b2"]
+    assert ingest.waiting == 0
+
+
+def test_a_log_that_hangs_is_not_waited_for_and_resending_counts_once(make_client, site):
+    log = Stuck()
+    with make_client(event_log=log, limits=Limits(commit_s=0.05)) as client:
+        answer = post(client, [GOOD])
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "not committed within 0.05 s" in answer.json()["error"]
+        assert "upnext_event_batches_waiting 1.0" in client.get("/metrics").text.splitlines()
+        log.go.set()
+        while client.get("/ops/summary").json()["event_batches_waiting"]:
+            pass
+        assert post(client, [GOOD]).status_code == 200
+    assert [row[c.EVENT_ID] for row in log.rows] == ["e1"]
+
+
+def test_what_was_begun_is_committed_before_the_end(make_client):
+    log = Stuck()
+    with make_client(event_log=log, limits=Limits(commit_s=0.05)) as client:
+        assert post(client, [GOOD]).status_code == 503
+        assert log.rows == []
+        log.go.set()
+    assert [row[c.EVENT_ID] for row in log.rows] == ["e1"]
+
+
+def test_a_log_that_fails_again_and_again_is_left_alone_for_a_while(make_client):
+    class Full(fakes.MemoryLog):
+        asked = 0
+
+        def append(self, events):
+            self.asked += 1
+            raise LogUnavailable("the disk is full")
+
+    log = Full()
+    with make_client(event_log=log) as client:
+        errors = [post(client, [GOOD]).json()["error"] for _ in range(5)]
+        assert client.get("/ops/summary").json()["breakers"] == {"event_log": "open"}
+        assert 'upnext_breaker_open{dependency="event_log"} 1.0' in client.get("/metrics").text.splitlines()
+    assert log.asked == 3
+    assert errors[3].startswith("the event log failed 3 times in a row")
+
+
+def test_waiting_for_features_takes_a_bounded_number_of_threads(site):
+    class Slow(fakes.InstantFollower):
+        def __init__(self):
+            self.go, self.asked = threading.Event(), 0
+
+        def catch_up(self, timeout_s):
+            self.asked += 1
+            return self.go.wait(20)
+
+    follower = Slow()
+    ingest = Ingest(replace(site, follower=follower))
+
+    async def run():
+        asked = [asyncio.ensure_future(ingest.accept(batch(n), wait=True)) for n in range(20)]
+        await asyncio.wait(asked, timeout=0.3)
+        follower.go.set()
+        return [outcome.applied for outcome in await asyncio.gather(*asked)]
+
+    applied = asyncio.run(run())
+    assert (applied.count(True), applied.count(False), follower.asked) == (8, 12, 8)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.live import LiveReleases, Running
+from app.trials import Opened
 from core.errors import ReleaseRefused, StoreUnavailable
 
 
@@ -28,13 +29,18 @@ class Spy:
         self.calls.append("close")
 
 
+def running(live, spy, *challengers):
+    trials = SimpleNamespace(challengers=lambda: [Opened(None, each, each) for each in challengers], close=lambda: None)
+    return Running(live, Opened(None, spy, spy), trials)
+
+
 def test_feedback_goes_to_the_release_that_is_live_now(site):
     first, second = Spy(), Spy()
     live = site.releases.live
-    holder = SimpleNamespace(live=Running(live, first, first))
+    holder = SimpleNamespace(live=running(live, first))
     releases = LiveReleases(holder)
     releases.notify()
-    holder.live = Running(live, second, second)
+    holder.live = running(live, second)
     assert releases.catch_up(0.5)
     assert releases.live is live
     releases.close()
@@ -44,8 +50,7 @@ def test_feedback_goes_to_the_release_that_is_live_now(site):
 
 def test_a_replaced_release_leaves_the_store_after_its_last_requests(site):
     consumer, store = Spy(), Spy()
-    running = Running(site.releases.live, consumer, store)
-    running.retire(after_s=0.01)
+    Opened(None, consumer, store).retire(after_s=0.01)
     assert store.calls == []
     deadline = time.monotonic() + 10
     while "close" not in store.calls and time.monotonic() < deadline:
@@ -59,7 +64,7 @@ def test_a_store_that_is_gone_does_not_keep_a_release_from_closing(site):
             raise StoreUnavailable("gone")
 
     store = Gone()
-    Running(site.releases.live, Spy(), store).close()
+    Opened(None, Spy(), store).close()
     assert store.calls == ["close"]
 
 
@@ -67,8 +72,33 @@ def test_a_refused_change_leaves_the_old_release(site):
     def refuse():
         raise ReleaseRefused("it has no videos")
 
-    running = Running(site.releases.live, Spy(), Spy())
-    releases = LiveReleases(SimpleNamespace(live=running, reload=refuse))
+    now = running(site.releases.live, Spy())
+    releases = LiveReleases(SimpleNamespace(live=now, reload=refuse))
     with pytest.raises(ReleaseRefused, match="no videos"):
         releases.reload()
-    assert releases.live is running.live
+    assert releases.live is now.live
+
+
+def test_releases_that_arms_serve_hear_of_feedback_and_forget_too(site):
+    class Forgetful(Spy):
+        def forget(self, viewer_id: int) -> bool:
+            self.calls.append(f"forget {viewer_id}")
+            return viewer_id == 7
+
+    live, challenger = Forgetful(), Forgetful()
+    releases = LiveReleases(SimpleNamespace(live=running(site.releases.live, live, challenger)))
+    releases.notify()
+    assert releases.catch_up(0.5)
+    assert releases.forget(7)
+    assert not releases.forget(8)
+    assert live.calls == challenger.calls == ["notify", "catch up 0.5", "forget 7", "forget 8"]
+
+
+def test_a_canary_that_has_arrived_is_reloaded_once(site):
+    reloads, looks = [], iter([True, False])
+    now = running(site.releases.live, Spy())
+    now.trials.refresh, now.trials.overtaken = lambda: next(looks), True
+    releases = LiveReleases(SimpleNamespace(live=now, reload=lambda: reloads.append(1) or now))
+    releases.refresh()
+    releases.refresh()
+    assert reloads == [1]

@@ -1,5 +1,9 @@
+import asyncio
+
 import pytest
 
+from app import middleware
+from app.main import create_app
 from app.middleware import MAX_BODY
 
 JSON = {"content-type": "application/json"}
@@ -35,6 +39,25 @@ def test_a_body_that_does_not_say_is_counted(client, site):
 def test_a_body_at_the_limit_is_read(reader):
     answer = reader.post("/events", content=b" " * MAX_BODY, headers=JSON)
     assert answer.status_code == 422
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(site, monkeypatch):
+    monkeypatch.setattr(middleware, "BODY_S", 0.02)
+    said = []
+
+    async def receive():
+        await asyncio.sleep(20)
+
+    async def send(message):
+        said.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"100")]
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/events", "raw_path": b"/events", "root_path": "",
+        "query_string": b"", "headers": headers, "client": ("1.2.3.4", 5), "server": ("site", 80), "scheme": "http",
+    }  # fmt: skip
+    asyncio.run(create_app(site)(scope, receive, send))
+    assert said[0]["status"] == 408
 
 
 def test_a_crash_tells_nothing(make_client, site):

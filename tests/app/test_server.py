@@ -7,8 +7,9 @@ import uvicorn
 
 from app import fakes
 from app.main import create_app
-from app.server import configure, serve
+from app.server import configure, run, serve
 from core.errors import BadInput
+from core.settings import Settings
 
 
 def test_a_taken_port_is_said_in_plain_words(site):
@@ -16,6 +17,13 @@ def test_a_taken_port_is_said_in_plain_words(site):
         port = taken.getsockname()[1]
         with pytest.raises(BadInput, match=f"cannot listen on 127.0.0.1:{port}"):
             serve(create_app(site), port=port)
+
+
+def test_other_machines_are_refused_before_anything_is_loaded(tmp_path):
+    settings = Settings(tmp_path, None, None, None)
+    with pytest.raises(BadInput, match="no admin token"):
+        run(settings, releases=tmp_path, events=tmp_path / "events.db", pointer="live", host="0.0.0.0", port=0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_serves_and_closes_its_services(site, clock):

@@ -39,6 +39,21 @@ def test_explained_pages_are_a_batch_of_their_own():
     assert recommender.batches == [["0", "2"], ["1", "3"]]
 
 
+def test_who_has_little_time_hurries_nobody_else():
+    recommender = Recommender()
+
+    async def run():
+        together, live = Together(), SimpleNamespace(recommender=recommender)
+        asked = (
+            together.recommend(live, Request(str(i), i, 0), explain=False, allowed_ms=ms)
+            for i, ms in enumerate((500, 5, 500, 5))
+        )
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(run()) == ["0 False", "1 False", "2 False", "3 False"]
+    assert recommender.batches == [["0", "2"], ["1", "3"]]
+
+
 def test_a_crowd_is_split():
     recommender = Recommender()
     assert len(ask(recommender, 2 * MAX_TOGETHER + 1)) == 2 * MAX_TOGETHER + 1

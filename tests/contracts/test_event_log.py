@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ class EventLogContract:
         found = log.read()[0][c.EVENT_ID].to_pylist()
         assert len(found) == len(set(found)) == 4 * 10 + 10
 
+    def test_one_viewer_is_forgotten_and_the_others_keep_their_places(self, log: EventLog) -> None:
+        upload = ev.Upload(event_id="u", event_at=1, received_at=1, viewer_id=8, video_id=2)
+        log.append(ev.to_table([replace(click(n), viewer_id=8 if n % 2 else 9) for n in range(6)]))
+        log.append(ev.to_table([upload]))
+        _, middle = log.read(limit=4)
+        assert log.of_viewer(8)[c.EVENT_ID].to_pylist() == ["e-1", "e-3", "e-5"]
+        assert [log.forget(8), log.forget(8), log.forget(77)] == [3, 0, 0]
+        assert len(log.of_viewer(8)) == 0
+        assert log.read()[0][c.EVENT_ID].to_pylist() == ["e-0", "e-2", "e-4", "u"]
+        assert log.read(middle)[0][c.EVENT_ID].to_pylist() == ["e-4", "u"]
+
 
 class TestSqliteEventLog(EventLogContract):
     @pytest.fixture
@@ -120,6 +132,14 @@ class TestSqliteEventLog(EventLogContract):
             hasty.append(ev.to_table([click(1)]))
         blocker.rollback()
         assert hasty.append(ev.to_table([click(1)])) == ["e-1"]
+
+    def test_what_was_forgotten_is_not_in_the_files(self, path: Path, log: SqliteEventLog) -> None:
+        secret = replace(click(1), event_id="the-name-of-somebody")
+        log.append(ev.to_table([secret, click(2)]))
+        files = [path, path.with_name(f"{path.name}-wal")]
+        assert any(b"the-name-of-somebody" in file.read_bytes() for file in files)
+        log.forget(secret.viewer_id)
+        assert not any(b"the-name-of-somebody" in file.read_bytes() for file in files if file.exists())
 
     @pytest.mark.parametrize("acknowledged", [1, 3, 8])
     def test_kill_minus_nine_loses_nothing_acknowledged(self, path: Path, acknowledged: int) -> None:

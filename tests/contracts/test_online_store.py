@@ -89,6 +89,12 @@ class OnlineStoreContract:
         assert_holds(store, 4, state(watches=[3]))
         assert store.size() == 3
 
+    def test_one_viewer_is_forgotten_and_twice_is_once(self, store):
+        store.load(states({1: state([(0, 5, 1)], [(7, 70)], [3]), 2: state(watches=[4])}))
+        assert [store.forget(1), store.forget(1), store.forget(99)] == [True, False, False]
+        assert_holds(store, 1, state())
+        assert_holds(store, 2, state(watches=[4]))
+
     def test_clear_forgets_everybody(self, store):
         store.load(states({viewer_id: state([(0, 5, 1)], [(7, 70)], [3]) for viewer_id in range(1500)}))
         store.clear()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from experiments.assignment import HOLDOUT, NO_EXPERIMENT, OUTSIDE, Assigner, units
+from experiments.assignment import HOLDOUT, INTERLEAVED, NO_EXPERIMENT, OUTSIDE, Assigner, units
 from experiments.config import ArmConfig, ExperimentConfig, ExperimentsConfig
 
 VIEWERS = np.arange(100_000)
@@ -96,3 +96,27 @@ def test_exposure_only_where_the_arms_differ():
 
 def test_without_experiments_everybody_is_control():
     assert {t.label for t in assigner().treat([1, 2])} == {NO_EXPERIMENT}
+
+
+def test_interleaving_merges_on_every_page_of_the_segment_and_an_override_shows_one_side():
+    arms = (ArmConfig("control"), ArmConfig("treatment", set=ARMS[1].set))
+    duel = ExperimentConfig("duel", arms, segment=(0.0, 0.5), interleaving="team_draft", overrides={"5": "treatment"})
+    decided = assigner(duel, ExperimentConfig("f", layer="other"))
+    treatments = decided.treat(VIEWERS[:400])
+    inside = [t for t in treatments if t.duel is duel]
+    assert 150 < len(inside) < 250
+    assert {t.label for t in inside} == {f"duel:{INTERLEAVED}+f:{arm}" for arm in ("control", "treatment")}
+    assert not any(t.set for t in inside)  # the sides' own overrides are added when both are asked
+    alone = decided.treat([5])[0]
+    assert (alone.duel, alone.set) == (None, ("exploration.epsilon=0.1",))
+    assert alone.label in ("f:control", "f:treatment")
+
+
+def test_viewers_keep_the_arm_they_have_met():
+    drawn = {
+        int(v): a
+        for v, a in zip(VIEWERS[:50], assigner(ExperimentConfig("e", ARMS)).assign(VIEWERS[:50])["e"].arm_B, strict=True)
+    }
+    other = {viewer: ("control", "treatment")[1 - arm] for viewer, arm in drawn.items()}
+    decided = Assigner(ExperimentsConfig((ExperimentConfig("e", ARMS),)), {"e": other})
+    assert [t.label for t in decided.treat(list(other))] == [f"e:{arm}" for arm in other.values()]

@@ -51,6 +51,9 @@ def test_a_file_becomes_a_config(tmp_path):
         ('better = "lower"', 'better = "less"', "'higher', 'lower'"),
         ('name = "ranker-v2"\n', "", "name"),
         ("holdout = 0.01", "holdout = ", "not TOML"),
+        ("holdout = 0.01", "record = 1.5", "record must be between 0 and 1"),
+        ('layer = "ranking"', 'interleaving = "team_draft"', "needs two, without weights"),
+        ('layer = "ranking"', 'interleaving = "coins"', "'team_draft', 'balanced'"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_reason(tmp_path, old, new, says):
@@ -82,3 +85,16 @@ def test_one_arm_is_no_experiment():
         ExperimentConfig("a", arms=(ArmConfig("control"),))
     with pytest.raises(ConfigError, match="alpha"):
         AnalysisConfig(primary=MetricConfig("clicks"), alpha=1.0)
+
+
+def test_a_page_is_merged_once():
+    duels = [ExperimentConfig(name, layer=name, interleaving="team_draft") for name in ("a", "b")]
+    with pytest.raises(ConfigError, match="layers a and b both interleave"):
+        ExperimentsConfig(tuple(duels))
+
+
+def test_a_server_holds_what_arms_and_the_shadow_name():
+    arms = (ArmConfig("control"), ArmConfig("new", release="candidate"))
+    found = ExperimentsConfig((ExperimentConfig("e", arms),), shadow="b2")
+    assert found.releases == ("candidate", "b2")
+    assert ExperimentsConfig(shadow="candidate").releases == ("candidate",)

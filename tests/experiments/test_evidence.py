@@ -59,7 +59,7 @@ def test_sixty_wins_forty_losses_twenty_ties():
         *[(v, "ba", [0]) for v in range(60, 100)],
         *[(v, "ab", []) for v in range(20)],
     ]
-    found = preferences(log(pages), DUEL)
+    found = preferences(log(pages), DUEL).outcome
     assert (found.wins, found.losses, found.ties) == (60, 40, 20)
     assert found.delta.mean == pytest.approx(0.0833333, abs=1e-6)
     assert found.sign_p == pytest.approx(0.0568879, abs=1e-6)
@@ -69,7 +69,7 @@ def test_clicks_on_other_pages_and_on_the_odd_last_slot_do_not_count():
     pages = [(1, "aba", [2]), (2, "bab", [2, 1]), (3, "ab", [])]
     stray = ev.Click(event_id="s", event_at=3, received_at=3, viewer_id=3, video_id=1, request_id="another page")
     frame = pl.concat([log(pages), pl.DataFrame(pl.from_arrow(ev.to_table([stray])))])
-    found = preferences(frame, DUEL)
+    found = preferences(frame, DUEL).outcome
     assert (found.wins, found.losses, found.ties) == (1, 0, 2)
 
 
@@ -96,8 +96,18 @@ def test_balanced_pages_are_read_by_depth_from_the_log_alone():
         tables.append(pl.DataFrame(pl.from_arrow(ev.to_table(clicks))))
         first, second = (each[None, :].astype(np.int64) for each in lists)
         wanted.append(int(depth_credit(first, second, page.video_ids[None, :], clicked[None, :])[0]))
-    found = preferences(pl.concat(tables), experiment)
+    found = preferences(pl.concat(tables), experiment).outcome
     assert (found.wins, found.losses, found.ties) == tuple(wanted.count(said) for said in (1, -1, 0))
+
+
+def test_the_always_valid_interval_is_wider_and_waits_for_viewers():
+    pages = [(v, "ab", [int(v % 5 == 0)]) for v in range(500)]
+    found = preferences(log(pages), DUEL)
+    assert found.viewers == 500
+    assert found.outcome.delta.mean == pytest.approx(0.3)
+    assert found.always.low < found.outcome.delta.low < 0.3 < found.outcome.delta.high < found.always.high
+    assert found.always.low > 0
+    assert not np.isfinite(preferences(log(pages[:50]), DUEL).always.low)
 
 
 def test_no_merged_page_is_said():

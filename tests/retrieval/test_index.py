@@ -133,3 +133,42 @@ def test_threads_share_one_index():
 def test_unknown_kind_is_refused():
     with pytest.raises(ConfigError, match="none of"):
         IndexConfig(kind="annoy")
+
+
+def test_newer_vectors_are_searched_exactly_with_the_others_in_one_call():
+    vectors, queries = unit(1_000), unit(20, seed=1)
+    main = indexes.build(vectors[:950], IndexConfig(kind="exact"))
+    whole = main.extended(vectors)
+    assert (len(whole), len(whole.newer)) == (1_000, 50)
+    scores, rows = whole.search(queries, 30)
+    expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :30]
+    assert np.array_equal(rows, expected)
+    assert np.allclose(scores, np.take_along_axis(queries @ vectors.T, expected, axis=1), atol=1e-6)
+    assert (rows >= 950).any()
+
+
+def test_newer_vectors_beyond_their_share_are_indexed_with_the_others():
+    vectors = unit(1_000)
+    main = indexes.build(vectors[:800], IndexConfig(kind="exact"))
+    assert main.extended(vectors[:880]).newer is not None
+    again = main.extended(vectors)
+    assert (again.num, again.newer) == (1_000, None)
+    assert main.extended(vectors[:800]).newer is None
+
+
+def test_fewer_vectors_than_there_were_are_refused_and_an_extended_index_is_not_saved(tmp_path):
+    vectors = unit(100)
+    main = indexes.build(vectors[:95], IndexConfig(kind="exact"))
+    with pytest.raises(BadInput, match="cannot be extended"):
+        main.extended(vectors[:90])
+    with pytest.raises(BadInput, match="is not saved"):
+        main.extended(vectors).save(tmp_path / "index.faiss")
+
+
+def test_k_above_all_vectors_pads_at_the_end_of_the_merged_list():
+    vectors = unit(41)
+    whole = indexes.build(vectors[:40], IndexConfig(kind="exact")).extended(vectors)
+    scores, rows = whole.search(vectors[:3], 60)
+    assert sorted(rows[0, :41].tolist()) == list(range(41))
+    assert (rows[:, 41:] == -1).all()
+    assert np.isneginf(scores[:, 41:]).all()

@@ -168,6 +168,49 @@ def test_a_refused_release_changes_nothing(tmp_path):
     assert holder.live == holder.release_id == first
 
 
+def test_the_one_before_is_kept_warm_and_comes_back_without_being_built(tmp_path):
+    first, second, third = (fake_release(tmp_path, text) for text in "123")
+    release.point(tmp_path, "live", first)
+    built, retired, compared = [], [], []
+
+    def build(release_id):
+        built.append(release_id)
+        return [release_id]
+
+    def accept(fresh, live):
+        compared.append((fresh, live))
+
+    holder = ReleaseHolder(tmp_path, build, accept=accept, retire=retired.append, keep_warm=True)
+    original = holder.live
+    release.point(tmp_path, "live", second)
+    newer = holder.reload()
+    assert holder.held == (newer, original)
+    assert holder.rollback() is original
+    assert holder.held == (original, newer)
+    release.point(tmp_path, "live", second)
+    assert holder.reload() is newer
+    assert (built, retired, compared) == ([first, second], [], [([second], [first])])
+    release.point(tmp_path, "live", third)
+    holder.reload()
+    assert holder.held == ([third], newer)
+    assert retired == [original]
+
+
+def test_what_is_not_accepted_is_let_go_and_changes_nothing(tmp_path):
+    first, second = fake_release(tmp_path, "1"), fake_release(tmp_path, "2")
+    release.point(tmp_path, "live", first)
+    retired = []
+
+    def accept(fresh, live):
+        raise ReleaseRefused(f"{fresh} is not like {live}")
+
+    holder = ReleaseHolder(tmp_path, str, accept=accept, retire=retired.append, keep_warm=True)
+    release.point(tmp_path, "live", second)
+    with pytest.raises(ReleaseRefused, match="is not like"):
+        holder.reload()
+    assert (holder.held, holder.release_id, retired) == ((first,), first, [second])
+
+
 def test_nothing_to_serve_says_what_to_do(tmp_path):
     with pytest.raises(ReleaseRefused, match="upnext train"):
         ReleaseHolder(tmp_path, str)

@@ -1,0 +1,116 @@
+// The experiments page: asks for the summary every few seconds and redraws. Stops asking while nobody looks.
+
+import { $, el, figure, notice, percent, svg } from "./dom.js";
+import { get } from "./api.js";
+
+const EVERY_MS = 4000;
+const SAFETY = { safe: ["good", "safe"], harmed: ["bad", "got worse"], unclear: ["open", "not shown to be safe yet"] };
+
+function tile(name, value, unit = "") {
+  return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value, el("small", {}, unit)));
+}
+
+function light(kind, text) {
+  return el("li", { class: `light ${kind}` }, text);
+}
+
+function signed(value, format = figure) {
+  return value === null || value === undefined ? "–" : `${value < 0 ? "−" : "+"}${format(Math.abs(value))}`;
+}
+
+// Shares as one bar, a part per arm, with what was designed below.
+function shares(parts) {
+  const total = parts.reduce((sum, part) => sum + part.count, 0) || 1;
+  const bar = el("div", { class: "split", "aria-hidden": "true" }, parts.map((part, index) => {
+    const piece = el("span", { class: `split-part part-${part.kind ?? index}` });
+    piece.style.setProperty("--share", part.count / total);
+    return piece;
+  }));
+  const names = parts.map((part, index) => el("li", {}, el("span", { class: `dot part-${part.kind ?? index}` }), `${part.name} `, el("strong", {}, figure(part.count)), part.note ? ` ${part.note}` : ""));
+  return el("div", {}, bar, el("ul", { class: "legend" }, names));
+}
+
+// An interval around zero: the line is what the data allow, the dot the best guess.
+function interval(mean, low, high, reach) {
+  const [width, height] = [220, 22];
+  const x = (value) => (width / 2) * (1 + Math.max(-1, Math.min(1, value / reach)));
+  const side = low > 0 ? "above" : high < 0 ? "below" : "across";
+  const marks = [svg("line", { x1: width / 2, x2: width / 2, y1: 2, y2: height - 2, class: "zero" })];
+  if (low !== null && high !== null) marks.push(svg("line", { x1: x(low), x2: x(high), y1: height / 2, y2: height / 2, class: `range ${side}` }));
+  marks.push(svg("circle", { cx: x(mean), cy: height / 2, r: 4, class: `guess ${side}` }));
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "interval", "aria-hidden": "true" }, marks);
+}
+
+function effects(arm) {
+  const relative = (effect, value) => (value === null || !effect.control ? null : value / Math.abs(effect.control));
+  const ends = arm.effects.flatMap((e) => [e.always.mean, e.always.low, e.always.high].map((v) => Math.abs(relative(e, v) ?? 0)));
+  const reach = Math.min(Math.max(...ends, 0.02), 1);
+  const rows = arm.effects.map((effect) => {
+    const [mean, low, high] = [effect.always.mean, effect.always.low, effect.always.high].map((value) => relative(effect, value));
+    const [kind, said] = effect.safety ? SAFETY[effect.safety] : ["", effect.role];
+    const range = low === null || high === null ? "too few viewers yet" : `${signed(low, percent)} … ${signed(high, percent)}`;
+    return el("tr", {}, el("th", { scope: "row" }, effect.metric.replaceAll("_", " ")), el("td", {}, figure(effect.control)), el("td", {}, figure(effect.treatment)),
+      el("td", {}, signed(mean, percent)), el("td", { class: "graph" }, mean === null ? null : interval(mean, low, high, reach)), el("td", {}, range), el("td", {}, el("span", { class: `light ${kind}` }, said)));
+  });
+  return table(["", "control", arm.arm, "change", "", "always valid", ""], rows);
+}
+
+function table(names, rows) {
+  return el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));
+}
+
+function split(trial) {
+  const { report } = trial;
+  const ratio = report.sample_ratio;
+  const parts = Object.entries(trial.shares).map(([name, share], index) => ({ name, count: ratio.counts[index], note: `viewers, ${percent(share)} wanted` }));
+  const lights = el("ul", { class: "lights" },
+    light(trial.mismatch ? "bad" : "good", trial.mismatch ? `Viewers per arm do not match the shares (p = ${figure(ratio.p)})` : `Viewers per arm match the shares (p = ${figure(ratio.p)})`),
+    light(report.finished ? "good" : "open", `Day ${report.days.length} of ${trial.planned_days}`),
+    report.mixed ? light("open", `${figure(report.mixed)} seen in two arms, left out`) : null);
+  return [el("p", { class: "headline" }, report.headline), shares(parts), lights, ...report.arms.map(effects)];
+}
+
+function duel(trial) {
+  const { outcome, always: { mean, low, high }, viewers } = trial.preference;
+  const [first, second] = Object.keys(trial.shares);
+  const parts = [{ name: `pages prefer ${first}`, count: outcome.wins }, { name: "no preference", count: outcome.ties, kind: "none" }, { name: `prefer ${second}`, count: outcome.losses, kind: 1 }];
+  const sure = low !== null && (low > 0 || high < 0);
+  const text = sure ? `Viewers prefer '${mean > 0 ? first : second}'.` : `No preference can be told between '${first}' and '${second}' yet.`;
+  const row = el("tr", {}, el("th", { scope: "row" }, `Δ in favour of ${first}`), el("td", {}, signed(mean)), el("td", { class: "graph" }, interval(mean, low, high, Math.max(0.05, Math.abs(low ?? 0), Math.abs(high ?? 0)))),
+    el("td", {}, low === null ? "too few viewers yet" : `${signed(low)} … ${signed(high)}`), el("td", {}, `${figure(viewers)} viewers, sign test p = ${figure(outcome.sign_p)}`));
+  return [el("p", { class: "headline" }, text), shares(parts), table(["", "Δ", "", "always valid", ""], [row])];
+}
+
+function panel(trial) {
+  const where = trial.surfaces.length ? ` on ${trial.surfaces.join(", ").replaceAll("_", " ")}` : "";
+  const kind = trial.interleaving ? `both rankings on every page${where}, ${trial.interleaving.replaceAll("_", " ")}` : `viewers split between arms${where}`;
+  const body = trial.waits ? [el("p", { class: "muted quiet" }, `Waiting: ${trial.waits}.`)] : trial.preference ? duel(trial) : split(trial);
+  return el("article", { class: "panel" }, el("h2", {}, trial.name), el("p", { class: "muted" }, kind), ...body);
+}
+
+function unseen({ release, slices }) {
+  const ms = (p50, p99) => `${figure(Number(p50.toFixed(1)))} / ${figure(Number(p99.toFixed(1)))}`;
+  const rows = slices.map((s) => el("tr", {}, el("th", { scope: "row" }, s.slice.replaceAll("_", " ")), el("td", {}, figure(s.requests)),
+    ...[s.overlap, s.rbo, s.same, s.score_ks].map((value) => el("td", {}, value === null ? "–" : value.toFixed(3))),
+    el("td", {}, ms(s.live_ms_p50, s.live_ms_p99)), el("td", {}, ms(s.shadow_ms_p50, s.shadow_ms_p99)), el("td", {}, percent(s.shadow_failed))));
+  return el("article", { class: "panel" }, el("h2", {}, `In the shadow: ${release}`), el("p", { class: "muted" }, "Answers the same requests after the page has gone out. Says what would change, not what is better: nobody saw these pages."),
+    table(["", "requests", "overlap", "rank-biased", "same page", "score KS", "live ms p50 / p99", "shadow ms", "failed"], rows));
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    const said = await get("/ops/experiments/summary");
+    $("notices").replaceChildren(...(said.problem ? [notice(said.problem)] : []));
+    const running = said.experiments.length;
+    $("note").textContent = running ? `${running} running · intervals stay valid however often you look` : "Nothing is tried at the moment: write experiments.toml beside the releases.";
+    $("tiles").replaceChildren(...(said.record ? [tile("Held out of everything", percent(said.holdout)), tile("Requests recorded", percent(said.record.share)), tile("Records", figure(said.record.done)), tile("Records dropped", figure(said.record.dropped), said.record.queued ? ` ${said.record.queued} waiting` : "")] : []));
+    $("trials").replaceChildren(...said.experiments.map(panel), ...said.shadow.map(unseen));
+  } catch (error) {
+    $("notices").replaceChildren(notice(error.message));
+  }
+  $("experiments").removeAttribute("aria-busy");
+}
+
+refresh();
+setInterval(refresh, EVERY_MS);
