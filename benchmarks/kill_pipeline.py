@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import results_file
-from core import release, rng
+from core import files, release, rng
 from data import versioning
-from pipelines import atomic, launch, registry
+from pipelines import launch, registry
 from pipelines.spaces import Space
 
 SPACE = "world-tiny"
@@ -96,7 +96,7 @@ def check(space: Space) -> None:
         release.load(space.releases, release_id, verify=True)
     for found in versioning.list_snapshots(space.snapshots):
         versioning.open_snapshot(space.snapshots, found.snapshot_id, verify=True)
-    visible = [path for path in space.products.glob("*/*") if not path.name.startswith(atomic.STAGED)]
+    visible = [path for path in space.products.glob("*/*") if not path.name.startswith(files.STAGED)]
     assert all((path / "made.json").is_file() for path in visible), "a product can be seen and is not whole"
 
 
@@ -108,7 +108,7 @@ def check_finished(space: Space, wanted: str) -> None:
     assert release.resolve(space.releases, "live") == run.release_id == wanted, (run.release_id, wanted)
     assert release.names(space.releases) == [wanted], "another release appeared"
     assert [(each.release_id, each.pointers) for each in registry.read(space)] == [(wanted, ("live",))], "the registry differs"
-    assert not list(space.products.glob(f"*/{atomic.STAGED}*")), "something unfinished was left"
+    assert not list(space.products.glob(f"*/{files.STAGED}*")), "something unfinished was left"
 
 
 def trial(space: Space, wanted: str, moment_s: Callable[[], float]) -> list[Kill]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core import files
 from core.errors import ReleaseRefused
 
 MANIFEST = "manifest.json"
@@ -56,29 +57,27 @@ def publish(root: Path, write: Callable[[Path], None], **facts: Any) -> Release:
     publishing the same content twice returns the first release.
     """
     root.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=root))
+    staged = Path(tempfile.mkdtemp(prefix=files.STAGED, dir=root))
     try:
         write(staged)
-        files = {str(p.relative_to(staged)): _sha256(p) for p in sorted(staged.rglob("*")) if p.is_file()}
-        release_id = content_id(files, facts["feature_schema"])
-        manifest = Manifest(release_id=release_id, files=files, **facts)
+        hashes = {str(p.relative_to(staged)): _sha256(p) for p in sorted(staged.rglob("*")) if p.is_file()}
+        release_id = content_id(hashes, facts["feature_schema"])
+        manifest = Manifest(release_id=release_id, files=hashes, **facts)
         (staged / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True))
-        staged.chmod(0o755)  # mkdtemp lets nobody else in, but another account may serve the release
-        for path in [*staged.rglob("*"), staged]:
-            _fsync(path)
+        files.sync_tree(staged)
         target = root / release_id
         if target.exists():
             return load(root, release_id)
         os.rename(staged, target)
-        _fsync(root)
+        files.sync(root)
         return Release(target, manifest)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def content_id(files: Mapping[str, str], feature_schema: str) -> str:
+def content_id(hashes: Mapping[str, str], feature_schema: str) -> str:
     """16 hex digits over paths, hashes and the feature schema."""
-    text = json.dumps([sorted(files.items()), feature_schema])
+    text = json.dumps([sorted(hashes.items()), feature_schema])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -117,8 +116,8 @@ def point(root: Path, pointer: str, release_id: str) -> None:
     load(root, release_id)
     before = resolve(root, pointer)
     if pointer == "live" and before not in (None, release_id):
-        _replace(root / "previous", str(before))
-    _replace(root / pointer, release_id)
+        files.replace_text(root / "previous", f"{before}\n")
+    files.replace_text(root / pointer, f"{release_id}\n")
 
 
 def clear(root: Path, pointer: str) -> None:
@@ -126,7 +125,7 @@ def clear(root: Path, pointer: str) -> None:
     if pointer not in POINTERS or pointer == "live":
         raise ValueError(f"{pointer} cannot be cleared")
     (root / pointer).unlink(missing_ok=True)
-    _fsync(root)
+    files.sync(root)
 
 
 def resolve(root: Path, pointer: str) -> str | None:
@@ -137,25 +136,6 @@ def resolve(root: Path, pointer: str) -> str | None:
         return None
 
 
-def _replace(path: Path, text: str) -> None:
-    handle, staged = tempfile.mkstemp(prefix=".pointer-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
-    os.replace(staged, path)
-    _fsync(path.parent)
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -26,8 +26,8 @@ from pathlib import Path
 import polars as pl
 
 from core import columns as c
-from core.event_log import EventLog
-from data import files
+from core import files
+from core.event_log import EventLog, batches
 from data.dataset import conform
 from data.tombstones import Tombstones
 
@@ -95,13 +95,10 @@ def append(root: Path, batch: pl.DataFrame, log_offset: int | None = None) -> Ap
 
 def follow(root: Path, log: EventLog, limit: int = 100_000) -> int:
     """Append what came into the live log since last time; returns the number of new events. Crashes lose and repeat nothing."""
-    total, offset = 0, describe(root).log_offset
-    while True:
-        table, reached = log.read(offset, limit)
-        if reached == offset:
-            return total
-        total += append(root, pl.DataFrame(pl.from_arrow(table)), log_offset=reached).num_new
-        offset = reached
+    return sum(
+        append(root, pl.DataFrame(pl.from_arrow(events)), log_offset=reached).num_new
+        for events, reached in batches(log, describe(root).log_offset, limit)
+    )
 
 
 def read(

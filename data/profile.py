@@ -20,9 +20,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core import columns as c
-from core import config, two_sample
+from core import config, files, two_sample
 from core.clock import DAY_MS, HOUR_MS, SECOND_MS
-from data import files
 from data.dataset import Dataset
 from data.measures import DAY, EMPTY, MEASURES, VIEWER, Measure, Rows
 

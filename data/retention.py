@@ -11,10 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import release
+from core import files, release
 from core.clock import DAY_MS
 from core.errors import BadInput
-from data import files, profile, versioning
+from data import profile, versioning
 
 _LEFTOVERS = (".staged-*", ".removed-*")
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from core import columns as c
 from core import events as ev
-from data import files
+from core import files
 from data.dataset import Dataset
 
 FILE_NAME = "tombstones.json"

@@ -10,9 +10,6 @@ beside `root`) are left out when a snapshot is opened: it can then no longer be 
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,10 @@ import numpy as np
 import polars as pl
 
 from core import columns as c
-from core import config
+from core import config, files
 from core.errors import BadInput
 from core.events import SCHEMA_VERSION
-from data import files, lineage, tombstones
+from data import lineage, tombstones
 from data.dataset import Dataset
 from data.tombstones import Tombstones
 
@@ -74,15 +71,9 @@ def snapshot(dataset: Dataset, root: Path, code_version: str, origin: lineage.Or
         "schema_hash": lineage.schema_hash(),
         "origin": asdict(origin) if origin else None,
     }
-    staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=root))
-    try:
+    with files.new_folder(root / snapshot_id) as staged:
         _write(dataset, staged)
         (staged / _MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True))
-        staged.chmod(0o755)  # mkdtemp lets nobody else in
-        _sync(staged)
-        _move(staged, root / snapshot_id)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     return _describe(root / snapshot_id)
 
 
@@ -178,20 +169,6 @@ def _write(dataset: Dataset, path: Path) -> None:
         part.write_parquet(folder / "part.parquet", compression="zstd")
     dataset.viewers.write_parquet(path / "viewers.parquet", compression="zstd")
     dataset.videos.write_parquet(path / "videos.parquet", compression="zstd")
-
-
-def _move(staged: Path, target: Path) -> None:
-    try:
-        os.rename(staged, target)
-    except OSError:
-        if not (target / _MANIFEST).is_file():  # another process may have been faster; its content is the same
-            raise
-    files.sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    for each in [*path.rglob("*"), path]:
-        files.sync(each)
 
 
 def _describe(path: Path) -> Snapshot:

@@ -8,7 +8,6 @@ Whatever happens to the webhook is written down and never raised: the work matte
 import json
 import logging
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from core.clock import Clock
+from monitoring import alerts
 from pipelines.retry import retrying
 
 TIMEOUT_S = 5.0
@@ -26,9 +26,7 @@ _log = logging.getLogger(__name__)
 
 def post(url: str, body: dict[str, Any]) -> None:
     """Send JSON to a webhook. Raises OSError when nobody takes it."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S):
-        pass
+    alerts.post(url, body, TIMEOUT_S)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ state means to a server: `experiments.served`.
 """
 
 from core import config as configs
-from core import release
+from core import files, release
 from core.errors import BadInput, ReleaseRefused
 from experiments import served
 from experiments.canary import CanaryConfig, CanaryState, Phase, advance, end
 from experiments.panel import Panel
-from pipelines import atomic, experiment, history
+from pipelines import experiment, history
 from pipelines.history import Signed
 from pipelines.progress import Stages
 from pipelines.promote import Reasons, promote
@@ -96,4 +96,4 @@ def _require(space: Space) -> CanaryState:
 
 
 def _save(space: Space, state: CanaryState) -> None:
-    atomic.write_json(space.path / served.CANARY, configs.to_dict(state))
+    files.write_json(space.path / served.CANARY, configs.to_dict(state))

@@ -13,7 +13,6 @@ from core import columns as c
 from core import events as ev
 from core import release
 from core.errors import BadInput, SchemaMismatch
-from core.event_log import SqliteEventLog
 from data import tombstones, versioning
 from experiments import open_bandit, served
 from experiments.config import ExperimentConfig
@@ -21,6 +20,7 @@ from experiments.evidence import DAY, KEYS, Preference, panel, preferences, rows
 from experiments.panel import Panel
 from experiments.shadow import Comparison
 from pipelines.held_out import frame_ids, read_frame
+from pipelines.ingest import live_events
 from pipelines.spaces import Space
 from serving import counterfactual, shadow
 
@@ -53,7 +53,7 @@ def from_space(space: Space, experiment: ExperimentConfig) -> Panel:
     if live is not None:
         dataset = versioning.open_snapshot(space.snapshots, release.load(space.releases, live).manifest.snapshot)
         frames, videos = [dataset.events], dataset.videos
-    frames += _live_events(space)
+    frames += live_events(space)[0]
     if not frames:
         raise BadInput(f"'{space.name}' has no log yet; run `upnext serve` and let viewers come")
     events = pl.concat(frames, how="vertical_relaxed").unique(c.EVENT_ID, keep="first")
@@ -122,24 +122,10 @@ def export(space: Space, folder: Path) -> Exported:
 
 
 def _live_log(space: Space) -> pl.DataFrame:
-    frames = _live_events(space)
+    frames, _ = live_events(space)
     if not frames:
         raise BadInput(f"'{space.name}' has no log yet; run `upnext serve` and let viewers come")
     return tombstones.read(space.path).events(pl.concat(frames))
-
-
-def _live_events(space: Space) -> list[pl.DataFrame]:
-    if not space.events.is_file():
-        return []
-    log, offset, frames = SqliteEventLog(space.events), 0, []
-    while True:
-        table, following = log.read(offset)
-        if following == offset:
-            break
-        frames.append(pl.DataFrame(pl.from_arrow(table)))
-        offset = following
-    log.close()
-    return frames
 
 
 def _days(column: pl.Series) -> pl.Series:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from core import config as configs
+from core import files
 from core.clock import DAY_MS
 from core.errors import ConfigError
-from pipelines import atomic, gates_measure, gates_report
+from pipelines import gates_measure, gates_report
 from pipelines.gates import Gate, GatesConfig, Verdict, blocking
 from pipelines.gates_judge import Evidence, judge
 from pipelines.progress import Stages
@@ -65,7 +66,7 @@ def ask(space: Space, release_id: str, live_id: str | None, config: GatesConfig,
     evidence = gates_measure.evidence(space, release_id, live_id, config, stages)
     seconds = sum(seconds for _, seconds in stages.seconds) - before
     result = GatesResult(release_id, live_id, now, config, tuple(judge(evidence, config)), _kept(evidence), seconds)
-    atomic.write_json(path(space, release_id, live_id), result.to_json())
+    files.write_json(path(space, release_id, live_id), result.to_json())
     gates_report.write(result, page(space, release_id, live_id))
     return result
 

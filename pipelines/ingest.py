@@ -10,7 +10,7 @@ import polars as pl
 from core import columns as c
 from core import config as configs
 from core.errors import BadInput
-from core.event_log import SqliteEventLog
+from core.event_log import SqliteEventLog, batches
 from data import dataset as datasets
 from data import lineage, tombstones
 from data.dataset import Dataset
@@ -78,15 +78,10 @@ def live_events(space: spaces.Space) -> tuple[list[pl.DataFrame], int]:
     """Everything in the live event log of a space, in parts, and how far that is."""
     if not space.events.is_file():
         return [], 0
-    log, offset, frames = SqliteEventLog(space.events), 0, []
-    while True:
-        table, following = log.read(offset)
-        if following == offset:
-            break
-        frames.append(pl.DataFrame(pl.from_arrow(table)))
-        offset = following
+    log = SqliteEventLog(space.events)
+    found = list(batches(log))
     log.close()
-    return frames, offset
+    return [pl.DataFrame(pl.from_arrow(events)) for events, _ in found], found[-1][1] if found else 0
 
 
 def _with_live_events(dataset: Dataset, space: spaces.Space, origin: Origin, warnings: tuple[str, ...]) -> Loaded:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from core import config as configs
-from core import rng
+from core import files, rng
 from core.errors import BadInput
-from pipelines import atomic, journal
+from pipelines import journal
 from pipelines.journal import Journal
 from pipelines.presets import RunConfig, reseeded
 from pipelines.products import Product, Shelf
@@ -52,7 +52,7 @@ class Request:
 
     def write(self, folder: Path) -> None:
         """Begin the run `folder`."""
-        atomic.write_json(folder / REQUEST, configs.to_dict(self))
+        files.write_json(folder / REQUEST, configs.to_dict(self))
 
 
 def read(folder: Path) -> Request:

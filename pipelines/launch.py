@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core import settings
+from core import files, settings
 from core.clock import SECOND_MS, Clock
 from core.errors import BadInput, UpnextError
 from core.process import start_child, stop_children
-from pipelines import atomic, job, journal
+from pipelines import job, journal
 from pipelines.job import Request
 from pipelines.journal import Journal, RunStatus
 from pipelines.lease import Lease
@@ -59,7 +59,7 @@ def work(folder: Path, listener: Listener, clock: Clock, sleep: Callable[[float]
     job.read(folder)
     space, diary = Space(folder.parents[1]), Journal(folder, clock)
     with Lease(space.pipeline / "lease", f"pipeline run {folder.name}", clock) as lease:
-        atomic.sweep(space.products)
+        files.sweep(space.products)
         _, offset = diary.read()
         diary.write("began", pid=os.getpid())
         code = None

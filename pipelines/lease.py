@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core import files
 from core.clock import SECOND_MS, Clock, stamp
 from core.errors import Unavailable
 from core.process import is_running
-from pipelines import atomic
 
 TTL_MS = 60 * SECOND_MS
 HEARTBEAT_MS = 5 * SECOND_MS
@@ -112,7 +112,7 @@ class Lease:
 
     def _write(self, now: int) -> None:
         self._me = Owner(self._me.token, self._me.pid, self._me.host, self._me.what, now)
-        atomic.write_json(self._path, asdict(self._me))
+        files.write_json(self._path, asdict(self._me))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import atomic, provenance
+from core import files
+from pipelines import provenance
 
 CODE = Path(__file__).resolve().parents[1]
 """Where the packages are."""
@@ -73,7 +74,7 @@ class Shelf:
         target = self.root / step / hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
         if target.is_dir():
             return Product(target, reused=True)
-        with atomic.new_folder(target) as staged:
+        with files.new_folder(target) as staged:
             (staged / "files").mkdir()
             began = time.perf_counter()
             write(staged / "files")

@@ -23,11 +23,11 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 
 from core import config as configs
+from core import files
 from core.clock import SECOND_MS, Clock
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
 from core.process import start_child, stop_children
-from pipelines import atomic
 from pipelines.lease import Lease
 
 _POLL_S = 0.5
@@ -163,7 +163,7 @@ class Book:
         if any(line["job"]["name"] == job.name for line in lines):
             raise BadInput(f"there is a job '{job.name}' already; remove it first, or choose another name")
         line = {"job": configs.to_dict(job), "added_at": now, "seen": look(job, self.var_dir, now)}
-        atomic.write_json(self._jobs, [*lines, line])
+        files.write_json(self._jobs, [*lines, line])
 
     def remove(self, name: str) -> None:
         """Forget a job. Raises BadInput when there is none of that name."""
@@ -172,12 +172,12 @@ class Book:
         if len(kept) == len(lines):
             known = ", ".join(line["job"]["name"] for line in lines) or "none"
             raise BadInput(f"there is no job '{name}'; known: {known}")
-        atomic.write_json(self._jobs, kept)
+        files.write_json(self._jobs, kept)
 
     def keep(self, entry: Entry, state: State) -> None:
         """Note what became of a job; for the scheduler alone."""
         states = {known.key: asdict(known.state) for known in self.entries()}
-        atomic.write_json(self._state, states | {entry.key: asdict(state)})
+        files.write_json(self._state, states | {entry.key: asdict(state)})
 
 
 def _read(path: Path, otherwise: Any) -> Any:

@@ -10,10 +10,10 @@ var/<space>/world.json   the world's config, when the dataset is simulated
 var/current              the space that `upnext serve` opens by default
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import files
 from core.errors import BadInput
 
 
@@ -78,9 +78,7 @@ def open_space(var_dir: Path, name: str) -> Space:
 
 def make_current(var_dir: Path, space: Space) -> None:
     """Let `upnext serve` open this space by default."""
-    staged = var_dir / ".current"
-    staged.write_text(space.name + "\n")
-    os.replace(staged, var_dir / "current")
+    files.replace_text(var_dir / "current", f"{space.name}\n")
 
 
 def current(var_dir: Path, name: str | None = None) -> Space:

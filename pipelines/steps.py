@@ -165,24 +165,25 @@ def _assemble(job: Job, folder: Path, snapshot_id: str, log_offset: int, parts: 
 
 
 def _measure(job: Job, folder: Path, snapshot_id: str, files: Path, parts: Mapping[str, str]) -> None:
-    from pipelines import atomic
+    from core.files import write_json
     from pipelines.compare import compare
 
     log, asked = _open(job, snapshot_id), job.request.config
     took = {name: job.shelf.find(name, parts[name]).made["seconds"] for name in ("towers", "ranker")}
     fitting_s = {"two_tower": took["towers"], "two_stage": took["towers"] + took["ranker"]}
     board = compare(log.dataset, files, log.catalogue, log.viewers, log.split, asked, job.advance, fitting_s)
-    atomic.write_json(folder / LEADERBOARD, board.to_json())
+    write_json(folder / LEADERBOARD, board.to_json())
 
 
 def compare_seeds(job: Job, boards: Sequence[str]) -> str:
     """One report over all seeds: every metric of every model as mean and interval, and a page with plots."""
 
     def write(folder: Path) -> None:
-        from pipelines import atomic, pipeline_report
+        from core.files import write_json
+        from pipelines import pipeline_report
 
         found = pipeline_report.over_seeds([_read(job.shelf.find("leaderboard", key).files / LEADERBOARD) for key in boards])
-        atomic.write_json(folder / SEEDS, found)
+        write_json(folder / SEEDS, found)
         pipeline_report.write(found, seeds, folder / REPORT)
 
     seeds = job.request.seeds

@@ -18,8 +18,8 @@ from typing import Any
 from core import settings
 from core.config import to_dict
 from core.errors import BadInput
+from core.files import STAGED
 from pipelines import provenance
-from pipelines.atomic import STAGED
 from pipelines.leaderboard import METRICS, Leaderboard
 from pipelines.progress import Stages
 

@@ -7,7 +7,6 @@ most that batch.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from core import files
 from core.errors import Unavailable
 from core.event_log import EventLog
 
@@ -63,12 +63,7 @@ class FileOffset:
 
     def save(self, offset: int) -> None:
         """See Offset. Replaced atomically."""
-        staged = self._path.with_suffix(".staged")
-        with staged.open("w") as file:
-            file.write(str(offset))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(staged, self._path)
+        files.replace_text(self._path, str(offset))
 
 
 class Consumer:

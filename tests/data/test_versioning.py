@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from core import columns as c
+from core import files
 from core.errors import BadInput
 from core.events import SCHEMA_VERSION
 from data import lineage, tombstones, versioning
@@ -73,7 +74,7 @@ def test_tampering_and_torn_writes(dataset, tmp_path, monkeypatch):
     def crash(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(versioning, "_sync", crash)
+    monkeypatch.setattr(files, "sync_tree", crash)
     with pytest.raises(OSError, match="disk full"):
         versioning.snapshot(dataset, tmp_path / "other", "")
     assert list((tmp_path / "other").iterdir()) == []

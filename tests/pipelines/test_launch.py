@@ -5,8 +5,8 @@ import pytest
 
 from core.clock import ManualClock, SystemClock
 from core.errors import BadInput, UpnextError
+from core.files import STAGED
 from pipelines import launch, presets
-from pipelines.atomic import STAGED
 from pipelines.job import Request
 from pipelines.journal import Journal
 from pipelines.lease import Lease, LeaseHeld, read

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from pipelines import atomic, products
+from core import files
+from pipelines import products
 from pipelines.products import Shelf
 
 
@@ -53,26 +54,26 @@ def test_what_fails_leaves_nothing(tmp_path):
 
 
 def test_the_faster_of_two_writers_stays(tmp_path):
-    with atomic.new_folder(tmp_path / "made") as slow:
+    with files.new_folder(tmp_path / "made") as slow:
         (slow / "by").write_text("slow")
-        with atomic.new_folder(tmp_path / "made") as fast:
+        with files.new_folder(tmp_path / "made") as fast:
             (fast / "by").write_text("fast")
     assert (tmp_path / "made" / "by").read_text() == "fast"
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_sweeping_removes_only_what_is_unfinished(tmp_path):
-    (tmp_path / "step" / f"{atomic.STAGED}x").mkdir(parents=True)
-    (tmp_path / "step" / f"{atomic.STAGED}x" / "file").write_text("")
-    (tmp_path / f"{atomic.STAGED}y").write_text("")
+    (tmp_path / "step" / f"{files.STAGED}x").mkdir(parents=True)
+    (tmp_path / "step" / f"{files.STAGED}x" / "file").write_text("")
+    (tmp_path / f"{files.STAGED}y").write_text("")
     Shelf(tmp_path).make("step", {}, ("core",), text("one"))
-    assert atomic.sweep(tmp_path) == 2
+    assert files.sweep(tmp_path) == 2
     assert len(list((tmp_path / "step").iterdir())) == 1
 
 
 def test_json_is_replaced_whole(tmp_path):
-    atomic.write_json(tmp_path / "a.json", {"b": 1, "a": [None]})
+    files.write_json(tmp_path / "a.json", {"b": 1, "a": [None]})
     with pytest.raises(ValueError, match="nan"):
-        atomic.write_json(tmp_path / "a.json", float("nan"))
+        files.write_json(tmp_path / "a.json", float("nan"))
     assert json.loads((tmp_path / "a.json").read_text()) == {"b": 1, "a": [None]}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

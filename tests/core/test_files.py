@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from data import files
+from core import files
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
