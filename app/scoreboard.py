@@ -22,7 +22,7 @@ from app.trials import Trials
 from core import columns as c
 from core import events as ev
 from core.errors import BadInput, SchemaMismatch
-from core.event_log import EventLog
+from core.event_log import EventLog, batches
 from experiments import evidence
 from experiments.analysis import analyse
 from experiments.config import ExperimentConfig
@@ -90,10 +90,7 @@ class Scoreboard:
 
     def _read_on(self) -> None:
         fresh = []
-        while True:
-            events, following = self._log.read(self._offset)
-            if following == self._offset:
-                break
+        for events, following in batches(self._log, self._offset):
             # Scores are most of a log's bytes, and only merged pages are judged by theirs.
             detail = pl.when(pl.col(c.TEAM).is_not_null()).then(pl.col(c.DETAIL)).alias(c.DETAIL)
             kept = pl.DataFrame(pl.from_arrow(events.select(_NEEDED))).with_columns(detail)

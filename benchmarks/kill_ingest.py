@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import load, results_file
 from core import columns as c
 from core import rng, settings
-from core.event_log import SqliteEventLog
+from core.event_log import SqliteEventLog, batches
 from pipelines import spaces
 
 SENDERS, BATCH = 8, 20
@@ -97,13 +97,9 @@ def main() -> None:
             f"killed after {kill_after_s:.2f} s: {lives[-1]} acknowledged, {len(sent.again)} batches without an answer",
             flush=True,
         )
-    log, counts, offset = SqliteEventLog(space.events), Counter[str](), 0
-    while True:
-        table, following = log.read(offset)
-        if following == offset:
-            break
+    counts = Counter[str]()
+    for table, _ in batches(SqliteEventLog(space.events)):
         counts.update(event_id for event_id in table[c.EVENT_ID].to_pylist() if event_id.startswith("k"))
-        offset = following
     result = {
         "acknowledged": len(sent.acknowledged),
         "by_life": lives,

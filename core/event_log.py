@@ -6,6 +6,7 @@ increase with commits, and are the `after` of the next read.
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +48,16 @@ class EventLog(Protocol):
             LogUnavailable: nothing was removed.
         """
         ...
+
+
+def batches(log: EventLog, after: int = 0, limit: int = 10_000) -> Iterator[tuple[pa.Table, int]]:
+    """Everything in the log after an offset, in commit order, part by part: events, and the offset that they reach."""
+    while True:
+        events, following = log.read(after, limit)
+        if following == after:
+            return
+        yield events, following
+        after = following
 
 
 class SqliteEventLog:

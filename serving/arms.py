@@ -16,7 +16,7 @@ from core import columns as c
 from core import config as configs
 from core import events as ev
 from core.errors import ConfigError, ReleaseRefused
-from core.event_log import EventLog
+from core.event_log import EventLog, batches
 from core.policy import Request, Slate
 from experiments.assignment import OUTSIDE, Assigner, Treatment
 from experiments.config import ExperimentsConfig
@@ -36,7 +36,7 @@ class Base:
     config: ServingConfig
     """What arms override."""
     build: Callable[[ServingConfig], Recommender]
-    """A recommender under another config; called once per combination of arms that occurs."""
+    """The recommender under a config."""
 
 
 class ArmRecommender:
@@ -117,12 +117,7 @@ def met(log: EventLog, experiments: ExperimentsConfig) -> dict[str, dict[int, st
     Reads the whole log. A viewer whom the log forgot is drawn anew. Raises LogUnavailable.
     """
     first: dict[str, dict[int, str]] = {each.name: {} for each in experiments.experiments if not each.interleaving}
-    offset = 0
-    while first:
-        events, following = log.read(offset)
-        if following == offset:
-            break
-        offset = following
+    for events, _ in batches(log) if first else ():
         shown = pl.DataFrame(pl.from_arrow(events.select([c.KIND, c.VIEWER_ID, c.ARM])))
         shown = shown.filter((pl.col(c.KIND) == ev.IMPRESSION) & pl.col(c.ARM).str.contains(":", literal=True))
         for viewer, label in shown.select(c.VIEWER_ID, c.ARM).unique(maintain_order=True).rows():

@@ -35,6 +35,7 @@ from ranking.combine import combine
 from ranking.config import CombineConfig
 from serving.recommender import Recommender
 from serving.stages import Floats, Scorer
+from serving.trace import is_fault
 
 FOLDER = "counterfactual"
 _FLOATS, _ROWS, _IDS, _HALVES = (pa.list_(kind) for kind in (pa.float32(), pa.int32(), pa.int64(), pa.float16()))
@@ -189,7 +190,7 @@ def _challenged(witness: Witness, request: Request) -> dict[str, Any]:
 
 def _broken(slate: Slate) -> bool:
     """Whether a part was missing, as opposed to a viewer of whom nothing is known."""
-    return any("right now" in reason or "time ran out" in reason or "no valid score" in reason for reason in slate.degraded)
+    return any(is_fault(reason) for reason in slate.degraded)
 
 
 class Writer:

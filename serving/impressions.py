@@ -1,13 +1,10 @@
 """What was shown → the event log, after the answer has gone out.
 
-`put` only puts a page into a bounded queue; one background thread turns pages into impression events and appends them, many
-at a time. When the log cannot take them for long, or the queue is full, pages are dropped and counted: a slow disk must not
-slow down answers. `received_at` is stamped just before the append, so that the log's order is the order of knowing.
+`put` only puts a page into a queue (`page_queue`); its thread turns pages into impression events and appends them, many at a
+time. When the log cannot take them for long, or the queue is full, pages are dropped and counted. `received_at` is stamped
+just before the append, so that the log's order is the order of knowing.
 """
 
-import logging
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from math import isfinite
 
@@ -21,6 +18,7 @@ from core.clock import Clock
 from core.errors import LogUnavailable
 from core.event_log import EventLog
 from core.policy import Request, Slate
+from serving.page_queue import Page, PageQueue
 
 _PAGES_PER_APPEND = 200
 
@@ -64,7 +62,7 @@ def _scores(slate: Slate) -> list[str | None]:
 
 
 class ImpressionLogger:
-    """The queue and its thread. Start it, put pages, close it."""
+    """Start it, put pages, close it."""
 
     def __init__(
         self,
@@ -87,83 +85,48 @@ class ImpressionLogger:
         gather_s: how long the first page of a batch waits for others. One commit and one turn of the interpreter for all of
             them: written one by one, they would take more time from requests than the pages themselves.
         """
-        self._log, self._clock, self._gather_s = log, clock, gather_s
-        self._also = also
+        self._log, self._clock, self._also = log, clock, also
         self._attempts, self._backoff_s = attempts, backoff_s
-        self._queue: queue.Queue[tuple[Request, Slate]] = queue.Queue(capacity)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
-        self.dropped = 0
+        self._pages = PageQueue("impressions", self._append, capacity, most=_PAGES_PER_APPEND, gather_s=gather_s)
+
+    @property
+    def dropped(self) -> int:
         """Pages that were not logged, because the queue was full or the log down for too long."""
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def put(self, requests: Sequence[Request], slates: Sequence[Slate]) -> None:
-        """Hand over pages; never waits."""
-        for page in zip(requests, slates, strict=True):
-            if not len(page[1].video_ids):
-                continue
-            try:
-                self._queue.put_nowait(page)
-            except queue.Full:
-                self.dropped += 1
-        if self._also is not None:
-            self._also(requests, slates)
+        return self._pages.dropped
 
     @property
     def queued(self) -> int:
         """Pages in the queue."""
-        return self._queue.qsize()
+        return len(self._pages)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._pages.start()
+
+    def put(self, requests: Sequence[Request], slates: Sequence[Slate]) -> None:
+        """Hand over pages; never waits."""
+        for request, slate in zip(requests, slates, strict=True):
+            if len(slate.video_ids):
+                self._pages.put((request, slate))
+        if self._also is not None:
+            self._also(requests, slates)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything put so far was logged or dropped; False when that took too long."""
-        done = self._queue.all_tasks_done
-        with done:
-            return done.wait_for(lambda: not self._queue.unfinished_tasks, timeout_s)
+        return self._pages.flush(timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Log what waits, then end the thread."""
         self.flush(timeout_s)
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        self._pages.close(timeout_s)
 
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            pages = self._take()
-            if not pages:
-                continue
-            try:
-                self._append(pages)
-            except Exception:
-                self.dropped += len(pages)
-                logging.getLogger("upnext.serving").exception("%d pages could not be logged", len(pages))
-            finally:
-                for _ in pages:
-                    self._queue.task_done()
-
-    def _take(self) -> list[tuple[Request, Slate]]:
-        try:
-            pages = [self._queue.get(timeout=0.1)]
-        except queue.Empty:
-            return []
-        self._closing.wait(self._gather_s)
-        while len(pages) < _PAGES_PER_APPEND:
-            try:
-                pages.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return pages
-
-    def _append(self, pages: list[tuple[Request, Slate]]) -> None:
+    def _append(self, pages: Sequence[Page]) -> None:
         requests, slates = [request for request, _ in pages], [slate for _, slate in pages]
         for attempt in range(self._attempts):
             try:
                 self._log.append(to_table(requests, slates, self._clock.now()))
                 return
             except LogUnavailable:
-                if self._closing.wait(self._backoff_s * 2**attempt):
+                if self._pages.closing.wait(self._backoff_s * 2**attempt):
                     break
-        self.dropped += len(pages)
+        self._pages.dropped += len(pages)

@@ -1,14 +1,11 @@
 """Work that follows a page without delaying it, and what a challenger's unseen pages say.
 
-`Shadow` takes a share of shown pages into a bounded queue; one background thread works on them (`counterfactual.Recorder`).
-When that falls behind, or hangs, pages are dropped and counted. `compare` reads the records: overlap, rank-biased overlap,
+`Shadow` puts a share of shown pages into a queue (`page_queue`), whose thread works on them (`counterfactual.Recorder`). When
+that falls behind, or hangs, pages are dropped and counted. `compare` reads the records: overlap, rank-biased overlap,
 scores, latency and failures (`experiments.shadow`), over all and per slice. Which pages are sampled follows from the request
 id, so every server and a replay choose the same.
 """
 
-import logging
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -21,12 +18,13 @@ from core import rng
 from core.policy import Request, Slate
 from experiments import shadow
 from experiments.shadow import Answers, Comparison
+from serving.page_queue import Page, PageQueue
 
 T = TypeVar("T", np.int64, np.float64)
 
 
 class Shadow:
-    """The queue and its thread. Start it, put pages, close it."""
+    """Start it, put pages, close it."""
 
     def __init__(self, work: Callable[[Request, Slate], None], share: Callable[[], float], *, capacity: int = 100) -> None:
         """Args:
@@ -35,61 +33,43 @@ class Shadow:
         capacity: pages that may wait.
         """
         self._work, self._share = work, share
-        self._queue: queue.Queue[tuple[Request, Slate]] = queue.Queue(capacity)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+        self._pages = PageQueue("shadow", self._one, capacity)
         self.done = 0
         """Pages worked on."""
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
         """Pages not taken because the queue was full, or given up because the work failed."""
+        return self._pages.dropped
+
+    @property
+    def queued(self) -> int:
+        """Pages in the queue."""
+        return len(self._pages)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._pages.start()
 
     def put(self, requests: Sequence[Request], slates: Sequence[Slate]) -> None:
         """Hand over pages; never waits."""
         share = self._share()
         for request, slate in zip(requests, slates, strict=True):
-            if rng.uniforms(1, 0, "record", request.request_id)[0] >= share:
-                continue
-            try:
-                self._queue.put_nowait((request, slate))
-            except queue.Full:
-                self.dropped += 1
-
-    @property
-    def queued(self) -> int:
-        """Pages in the queue."""
-        return self._queue.qsize()
+            if rng.uniforms(1, 0, "record", request.request_id)[0] < share:
+                self._pages.put((request, slate))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything put so far was worked on or dropped; False when that took too long."""
-        done = self._queue.all_tasks_done
-        with done:
-            return done.wait_for(lambda: not self._queue.unfinished_tasks, timeout_s)
+        return self._pages.flush(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """End the thread after the page in hand; False when it hangs there. What waits is left."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._pages.close(timeout_s)
 
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                request, slate = self._queue.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            try:
-                self._work(request, slate)
-                self.done += 1
-            except Exception:  # a page that breaks the work must not end it
-                self.dropped += 1
-                logging.getLogger("upnext.serving").exception("a page could not be recorded")
-            finally:
-                self._queue.task_done()
+    def _one(self, pages: Sequence[Page]) -> None:
+        for request, slate in pages:
+            self._work(request, slate)
+            self.done += 1
 
 
 def compare(records: pl.DataFrame) -> dict[str, list[Comparison]]:

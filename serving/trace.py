@@ -53,6 +53,11 @@ def short_page(found: int, wanted: int) -> str:
     return f"only {found} of {wanted} videos could be found"
 
 
+def is_fault(reason: str) -> bool:
+    """Whether a reason tells of a part that failed or was late, not of a viewer or video of whom nothing is known."""
+    return any(sign in reason for sign in ("right now", "no valid score", "time ran out"))
+
+
 class Trace:
     """Stage timings of a batch and degradation reasons of each of its requests."""
 

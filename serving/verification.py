@@ -25,6 +25,7 @@ from retrieval.encoder import VideoEncoder
 from retrieval.index import VectorIndex
 from retrieval.sources import Floats
 from serving.config import ExplorationConfig
+from serving.trace import is_fault
 
 if TYPE_CHECKING:
     from serving.live import LiveRelease
@@ -102,7 +103,7 @@ def check_pages(recommender: Policy, loaded: "LoadedRelease") -> None:
     requests = canaries(loaded, loaded.end_at + 1, _PAGE)
     for _ in range(_TRIALS):
         slates = recommender.recommend(requests)
-        broken = sorted({reason for slate in slates for reason in slate.degraded if _is_fault(reason)})
+        broken = sorted({reason for slate in slates for reason in slate.degraded if is_fault(reason)})
         if not broken:
             break
     wrong = next((fault for slate in slates if (fault := _fault(slate, loaded))), None)
@@ -118,10 +119,6 @@ def canaries(loaded: "LoadedRelease", at: int, k: int) -> list[Request]:
     some = ids[np.linspace(0, len(ids) - 1, num=min(_CANARIES, len(ids)), dtype=np.int64)] if len(ids) else ids
     stranger = int(ids.max(initial=0)) + 1
     return [Request(f"canary {viewer_id}", int(viewer_id), at, k=k) for viewer_id in [*some.tolist(), stranger]]
-
-
-def _is_fault(reason: str) -> bool:
-    return "right now" in reason or "no valid score" in reason
 
 
 def _fault(slate: Slate, loaded: "LoadedRelease") -> str | None:
