@@ -7,8 +7,8 @@ is measured.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 _BLOCK = 1 << 22
@@ -77,7 +77,7 @@ def slope_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval:
 
     Assumes independent errors of equal spread around a line.
     """
-    fitted = stats.linregress(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
+    fitted = scipy.stats.linregress(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
     return _student(float(fitted.slope), float(fitted.stderr), len(np.asarray(x)) - 2, level)
 
 
@@ -112,7 +112,7 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
     """Score interval of a proportion (Wilson 1927); stays inside [0, 1] and works at 0 successes."""
     if trials <= 0:
         raise ValueError("a proportion needs at least one trial")
-    z, share = float(stats.norm.ppf(0.5 + level / 2)), successes / trials
+    z, share = float(scipy.stats.norm.ppf(0.5 + level / 2)), successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return Interval(share, float(centre - half), float(centre + half))
@@ -139,10 +139,10 @@ def _student(mean: float, error: float, freedom: float, level: float) -> Interva
     """mean ± t · error, and the p value of mean = 0; nan without a degree of freedom or an error."""
     if freedom <= 0 or np.isnan(error):
         return Interval(mean, float("nan"), float("nan"))
-    half = float(stats.t.ppf(0.5 + level / 2, freedom) * error)
+    half = float(scipy.stats.t.ppf(0.5 + level / 2, freedom) * error)
     if error == 0.0:
         return Interval(mean, mean, mean, float(mean == 0.0))
-    return Interval(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom)))
+    return Interval(mean, mean - half, mean + half, float(2 * scipy.stats.t.sf(abs(mean) / error, freedom)))
 
 
 def _cluster_error(values: Floats, clusters: ArrayLike) -> tuple[float, float, int]:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from core.errors import BadInput
 from core.inference import Interval
@@ -63,8 +63,8 @@ class Estimate:
         """t interval, with the two-sided p value of zero."""
         if not self.error > 0:
             return Interval(self.value, self.value, self.value, 1.0 if self.value == 0 else 0.0)
-        half = float(stats.t.ppf(0.5 + level / 2, self.freedom)) * self.error
-        p = float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
+        half = float(scipy.stats.t.ppf(0.5 + level / 2, self.freedom)) * self.error
+        p = float(2 * scipy.stats.t.sf(abs(self.value) / self.error, self.freedom))
         return Interval(self.value, self.value - half, self.value + half, p)
 
 

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from core import columns as c
 from core import events as ev
@@ -112,7 +112,7 @@ def preferences(events: pl.DataFrame, experiment: ExperimentConfig) -> Preferenc
         said_B = interleaving.credit(interleaving.whole_rounds(team_BK), clicked_BK)
     config, viewers = experiment.analysis, len(np.unique(viewer_B))
     outcome = interleaving.outcome(said_B, viewer_B, 1 - config.alpha)
-    error = (outcome.delta.high - outcome.delta.low) / 2 / stats.t.ppf(1 - config.alpha / 2, max(viewers - 1, 1))
+    error = (outcome.delta.high - outcome.delta.low) / 2 / scipy.stats.t.ppf(1 - config.alpha / 2, max(viewers - 1, 1))
     estimate = Estimate(outcome.delta.mean, error, viewers - 1)
     return Preference(outcome, always_valid(estimate, viewers, config.planned_viewers, config.alpha), viewers)
 

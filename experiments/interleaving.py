@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from core import rng
 from core.inference import Interval, cluster_interval
@@ -142,14 +142,14 @@ def outcome(preferences: ArrayLike, viewer_ids: ArrayLike, level: float = 0.95) 
     """Summarise `credit` of many pages."""
     said = np.asarray(preferences)
     wins, losses = int((said > 0).sum()), int((said < 0).sum())
-    p = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    p = scipy.stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
     return Outcome(wins, losses, len(said) - wins - losses, cluster_interval(said / 2, viewer_ids, level), float(p))
 
 
 def pages_needed(win_rate: float, alpha: float = 0.05, power: float = 0.8) -> int:
     """Pages without ties for the sign test to see `win_rate`: ((½·z_{1−α/2} + √(p(1−p))·z_{1−β}) / (p − ½))²."""
     deviation = np.sqrt(win_rate * (1 - win_rate))
-    root = (0.5 * stats.norm.ppf(1 - alpha / 2) + deviation * stats.norm.ppf(power)) / (win_rate - 0.5)
+    root = (0.5 * scipy.stats.norm.ppf(1 - alpha / 2) + deviation * scipy.stats.norm.ppf(power)) / (win_rate - 0.5)
     return int(np.ceil(root**2))
 
 

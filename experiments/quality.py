@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from core.inference import Interval
 from experiments.config import MetricConfig
@@ -63,7 +63,7 @@ class Novelty:
 def sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> SampleRatio:
     """χ² goodness of fit of viewers per arm to the designed shares."""
     expected = np.asarray(shares, dtype=np.float64) / sum(shares) * sum(counts)
-    found = stats.chisquare(counts, expected)
+    found = scipy.stats.chisquare(counts, expected)
     return SampleRatio(tuple(int(n) for n in counts), tuple(shares), float(found.statistic), float(found.pvalue))
 
 

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -103,7 +103,7 @@ def _compare(name: str, live: Answers, shadow: Answers, here: NDArray[np.bool_])
     pages = live.video_BK[both], shadow.video_BK[both]
     scores = [answers.score_BK[both] for answers in (live, shadow)]
     scores = [each[np.isfinite(each)] for each in scores]
-    ks = stats.ks_2samp(*scores, method="asymp") if all(len(each) for each in scores) else None
+    ks = scipy.stats.ks_2samp(*scores, method="asymp") if all(len(each) for each in scores) else None
     live_ms, shadow_ms = (np.percentile(answers.ms_B[here], [50, 99]) for answers in (live, shadow))
     return Comparison(
         slice=name,

@@ -6,6 +6,7 @@ the event log after `loaded.log_offset`, where `LiveRelease.consumer` starts.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import pyarrow as pa
 
@@ -121,6 +122,7 @@ def go_live(
 def _base(
     loaded: LoadedRelease, features: OnlineFeatures, activity: LiveActivity, suppressed: Suppressed, config: ServingConfig
 ) -> Base:
+    @cache  # everybody who serves one config shares its watchdogs, its cap, and the lists that are the same for all
     def build(chosen: ServingConfig) -> Recommender:
         return loaded.recommender(features, videos=activity, config=chosen, suppressed=suppressed)
 
