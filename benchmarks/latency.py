@@ -6,21 +6,14 @@ Reports start-up seconds, resident memory, client-side p50/p95/p99 in millisecon
 Arrivals are random and open-loop. Load generator and service share the machine's cores, so these are upper bounds.
 """
 
-import asyncio
 import json
 import statistics
-import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
-
-from benchmarks import results_file
-from core import rng
-from core.process import answers, free_port, start_child, stop_children
+from benchmarks import load, results_file
 
 STAGE_SAMPLES = 200
 NUM_VIEWERS = 20_000
@@ -41,48 +34,22 @@ def main() -> None:
 
 def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
     """Serve, load, and describe."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     began = time.monotonic()
-    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *(["--space", space] if space else [])]
-    service = start_child(command)
-    try:
-        if not answers(f"{url}/readyz", service):
-            raise RuntimeError("the service did not start; `upnext serve` says why")
+    with load.service(space) as (port, service):
         ready_s = time.monotonic() - began
-        latencies = asyncio.run(_load(url, rate, seconds))
-        stages = _stages(url)
+        found = load.run(port, load.pages(rate, seconds, num_viewers=NUM_VIEWERS))
+        stages = _stages(f"http://127.0.0.1:{port}")
         memory_mib = _resident_mib(service.pid)
-    finally:
-        stop_children([service])
+    if any(answer.status != 200 for answer in found):
+        raise RuntimeError(f"{sum(answer.status != 200 for answer in found)} of {len(found)} pages were not answered")
+    latencies = [answer.waited_ms for answer in found if answer.visit.due_s > WARM_UP_S]
     return {
         "requests": len(latencies),
         "ready_s": round(ready_s, 2),
         "service_memory_mib": memory_mib,
-        "client_ms": {
-            name: round(float(np.percentile(latencies, q)), 2) for name, q in (("p50", 50), ("p95", 95), ("p99", 99))
-        },
+        "client_ms": load.quantiles(latencies),
         "server_stage_p50_ms": stages,
     }
-
-
-async def _load(url: str, rate: int, seconds: int) -> list[float]:
-    """Milliseconds per page. Visitors arrive at random (Poisson) and wait for nobody: a slow page makes the next ones late."""
-    random = rng.stream(1, "arrivals")
-    num = rate * seconds
-    due_s, viewers = np.cumsum(random.exponential(1 / rate, num)), random.integers(1, NUM_VIEWERS + 1, num)
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=httpx.Limits(max_connections=200)) as client:
-
-        async def visit(begin: float, due: float, viewer: int) -> float:
-            await asyncio.sleep(begin + due - time.perf_counter())
-            answer = await client.get("/recommend", params={"viewer_id": viewer, "k": 10})
-            answer.raise_for_status()
-            return (time.perf_counter() - begin - due) * 1000
-
-        begin = time.perf_counter()
-        visits = (visit(begin, due, viewer) for due, viewer in zip(due_s.tolist(), viewers.tolist(), strict=True))
-        waited = await asyncio.gather(*visits)
-    return [ms for ms, due in zip(waited, due_s, strict=True) if due > WARM_UP_S]
 
 
 def _stages(url: str) -> dict[str, float]:

@@ -22,6 +22,8 @@ from core.process import answers, free_port, start_child, stop_children
 
 CLIENTS = 50
 PATIENCE_S = 20.0
+READY_S = 300.0
+"""A million videos take their time on a busy machine."""
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -98,11 +100,11 @@ def _request(visit: Visit) -> bytes:
     return head.encode() + b"\r\n" + visit.body
 
 
-def pages(rate: float, seconds: float, interactive_share: float = 1.0, seed: int = 1) -> list[Visit]:
-    """Random (Poisson) arrivals of viewers at the home page."""
+def pages(rate: float, seconds: float, interactive_share: float = 1.0, seed: int = 1, num_viewers: int = 499) -> list[Visit]:
+    """Random (Poisson) arrivals of viewers, numbered from 1, at the home page."""
     random = rng.stream(seed, "visits", int(rate * 1000))
     due_s = np.cumsum(random.exponential(1 / rate, max(int(rate * seconds), 1)))
-    viewers, draws = random.integers(1, 500, len(due_s)), random.random(len(due_s))
+    viewers, draws = random.integers(1, num_viewers + 1, len(due_s)), random.random(len(due_s))
     return [
         Visit(due, f"/recommend?k=10&viewer_id={viewer}", "interactive" if draw < interactive_share else "prefetch")
         for due, viewer, draw in zip(due_s.tolist(), viewers.tolist(), draws.tolist(), strict=True)
@@ -130,7 +132,7 @@ def service(space: str | None = None) -> Iterator[tuple[int, "Popen[bytes]"]]:
         [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *(["--space", space] if space else [])]
     )
     try:
-        if not answers(f"http://127.0.0.1:{port}/readyz", child):
+        if not answers(f"http://127.0.0.1:{port}/readyz", child, timeout_s=READY_S):
             raise RuntimeError("the service did not start; `upnext serve` says why")
         yield port, child
     finally:

@@ -19,7 +19,6 @@ many videos (`benchmarks.enlarged`). Times are wall-clock medians: leave the mac
 import http.client
 import json
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,11 +32,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from threadpoolctl import threadpool_limits
 
-from benchmarks import results_file
+from benchmarks import load, results_file
 from benchmarks.enlarged import enlarge
 from core import rng, settings
 from core.policy import Request
-from core.process import answers, free_port, start_child, stop_children
 from features import redis_server
 from features.redis_store import RedisStore
 from pipelines import spaces
@@ -93,19 +91,12 @@ def measure(num_videos: int, name: str | None) -> dict[str, Any]:
 
 def _served(space: Space) -> tuple[float, float, bytes]:
     """Median milliseconds of a page and of an empty exchange with the running service, and a page's body."""
-    port = free_port()
-    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), "--space", space.name]
-    service = start_child(command)
-    try:
-        if not answers(f"http://127.0.0.1:{port}/readyz", service, timeout_s=300.0):
-            raise RuntimeError("the service did not start; `upnext serve` says why")
+    with load.service(space.name) as (port, _):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         viewers = iter(rng.stream(1, "floor viewers").integers(1, VIEWERS, 10 * REPEATS).tolist())
         body = _get(connection, f"/recommend?viewer_id={next(viewers)}&k=10")
         whole_ms = _median_ms(lambda: _get(connection, f"/recommend?viewer_id={next(viewers)}&k=10"))
         return whole_ms, _median_ms(lambda: _get(connection, "/healthz")), body
-    finally:
-        stop_children([service])
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> bytes:

@@ -60,6 +60,14 @@ class Alert:
         return {**asdict(self), "text": self.headline}
 
 
+def post(url: str, body: Mapping[str, Any], timeout_s: float) -> None:
+    """Send JSON to a webhook. Raises OSError when nobody takes it."""
+    text = json.dumps(body, allow_nan=False).encode()
+    request = urllib.request.Request(url, text, {"Content-Type": "application/json"}, method="POST")
+    with urllib.request.urlopen(request, timeout=timeout_s):
+        pass
+
+
 class Sink(Protocol):
     """Takes alarms somewhere."""
 
@@ -100,10 +108,7 @@ class WebhookSink:
 
     def send(self, alert: Alert) -> None:
         """Once, no retry."""
-        body = json.dumps(alert.to_json(), allow_nan=False).encode()
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=self._timeout_s):
-            pass
+        post(self._url, alert.to_json(), self._timeout_s)
 
 
 def send(alert: Alert, sinks: Sequence[Sink]) -> list[str]:
