@@ -79,46 +79,51 @@ def open_services(settings: Settings, *, releases: Path, events: Path, pointer: 
         log = SqliteEventLog(events)
         holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.retire(), pointer=pointer)
         live = LiveReleases(holder)
-        clock = ContinuedClock(max(int(live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
-        writer = Writer(releases.parent / FOLDER)
-        shadow = Shadow(
-            Recorder(lambda: live.trials.subjects(), lambda record: keep(record)), lambda: live.trials.config.record
-        )
-        scoreboard = Scoreboard(log, lambda: live.trials, shadow)
-        watcher = Watcher(live.refresh)
-        impressions = ImpressionLogger(log, clock, also=shadow.put)
-
-        def keep(record: dict[str, Any]) -> None:
-            writer.add(record)
-            scoreboard.remember(record)
-
-        def start() -> None:
-            for thread in (impressions, shadow, watcher):
-                thread.start()
-
-        def close() -> None:
-            watcher.close()
-            impressions.close()
-            if shadow.close():
-                writer.close()
-            live.close()
-
         try:
-            yield Services(
-                live,
-                log,
-                impressions,
-                live,
-                settings,
-                clock,
-                mark_forgotten=partial(_mark, releases.parent),
-                scoreboard=scoreboard.summary,
-                start=start,
-                close=close,
-            )
+            yield _around(live, log, releases.parent, settings)
         finally:
             live.close()
             log.close()
+
+
+def _around(live: LiveReleases, log: SqliteEventLog, space: Path, settings: Settings) -> Services:
+    """What goes with live releases: the clock, and the threads that log, record and watch."""
+    clock = ContinuedClock(max(int(live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
+    writer = Writer(space / FOLDER)
+
+    def keep(record: dict[str, Any]) -> None:
+        writer.add(record)
+        scoreboard.remember(record)
+
+    shadow = Shadow(Recorder(lambda: live.trials.subjects(), keep), lambda: live.trials.config.record)
+    scoreboard = Scoreboard(log, lambda: live.trials, shadow)
+    watcher = Watcher(live.refresh)
+    impressions = ImpressionLogger(log, clock, also=shadow.put)
+
+    def start() -> None:
+        for thread in (impressions, shadow, watcher):
+            thread.start()
+
+    def close() -> None:
+        watcher.close()
+        impressions.close()
+        if shadow.close():
+            writer.close()
+        live.close()
+
+    mark = partial(_mark, space)
+    return Services(
+        live,
+        log,
+        impressions,
+        live,
+        settings,
+        clock,
+        mark_forgotten=mark,
+        scoreboard=scoreboard.summary,
+        start=start,
+        close=close,
+    )
 
 
 def _mark(space: Path, viewer_id: int) -> int:
