@@ -23,12 +23,14 @@ from data import interactions as logs
 from data.catalogue import Catalogue, ViewerTable
 from data.splits import global_time_split
 from features.schema import FeatureBatch, FeatureSchema
-from pipelines import bundle, compare, fit, presets
-from pipelines.cases import HeldOut, time_split
-from pipelines.evaluate import TwoStage, measure
-from pipelines.leaderboard import GIVEN_RETRIEVED, MAIN
+from pipelines import fit, presets
+from pipelines.evaluation import compare
+from pipelines.evaluation.cases import HeldOut, time_split
+from pipelines.evaluation.evaluate import TwoStage, measure
+from pipelines.evaluation.leaderboard import GIVEN_RETRIEVED, MAIN
 from pipelines.presets import RunConfig
 from pipelines.reader import OfflineReader
+from pipelines.releases import bundle
 from ranking import export, train
 from ranking.batches import Impressions, Lists, RankingData
 from ranking.scorer import Scorer

@@ -12,8 +12,9 @@ from benchmarks import models, results_file
 from core.clock import DAY_MS
 from core.inference import Interval
 from experiments.backtest import Backtest
-from pipelines import backtesting, presets
-from pipelines.leaderboard import MAIN
+from pipelines import presets
+from pipelines.evaluation import backtesting
+from pipelines.evaluation.leaderboard import MAIN
 
 NAMES = ("popularity", "recent_popularity", "markov", "ease", backtesting.TWO_TOWER)
 

@@ -30,9 +30,9 @@ from data import interactions, versioning
 from features.memory_store import MemoryStore
 from features.online import OnlineFeatures
 from pipelines import spaces
-from pipelines.cases import HeldOut, time_split
-from pipelines.compare import features_of
-from pipelines.gates_questions import snapshot_of
+from pipelines.evaluation.cases import HeldOut, time_split
+from pipelines.evaluation.compare import features_of
+from pipelines.gates.questions import snapshot_of
 from pipelines.spaces import Space
 from retrieval.encoder import VideoEncoder
 from serving.releases import LoadedRelease, load_release

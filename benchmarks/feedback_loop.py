@@ -7,7 +7,9 @@ The same as `upnext lab feedback-loop`, kept without the pictures of single week
 
 from benchmarks import results_file
 from core import settings
-from pipelines import lab, lab_config, lab_summary
+from pipelines.lab import config as lab_config
+from pipelines.lab import loop as lab
+from pipelines.lab import summary as lab_summary
 from pipelines.progress import Stages
 
 

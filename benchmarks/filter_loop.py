@@ -4,7 +4,7 @@ python -m benchmarks.filter_loop --seeds 20
 """
 
 from benchmarks import results_file
-from pipelines import lab_filter
+from pipelines.lab import filter_loop as lab_filter
 from pipelines.progress import Silent, Stage
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 from benchmarks import results_file
 from core import files, release, rng
 from data import versioning
-from pipelines import launch, registry
+from pipelines.orchestration import launch
+from pipelines.releases import registry
 from pipelines.spaces import Space
 
 SPACE = "world-tiny"

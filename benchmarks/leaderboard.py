@@ -15,7 +15,8 @@ import polars as pl
 
 from benchmarks import results_file
 from cli.console import TerminalListener, console
-from pipelines import bare_files, presets
+from pipelines import presets
+from pipelines.evaluation import bare_files
 from pipelines.progress import Stages
 
 PUBLISHED = {

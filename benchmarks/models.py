@@ -18,8 +18,8 @@ from data.interactions import Interactions
 from data.sources import registry
 from data.world import config as worlds
 from data.world import simulate
-from pipelines.cases import Cases, HeldOut
-from pipelines.evaluate import Model, Scored, Towers
+from pipelines.evaluation.cases import Cases, HeldOut
+from pipelines.evaluation.evaluate import Model, Scored, Towers
 from retrieval import export
 from retrieval import train as retrieval
 from retrieval.config import TwoTowerConfig

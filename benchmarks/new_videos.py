@@ -42,8 +42,9 @@ from data.world import journal
 from data.world.config import WorldConfig
 from data.world.world import World
 from features.memory_store import MemoryStore
-from pipelines import lab_measures, spaces
-from pipelines.gates_questions import snapshot_of
+from pipelines import spaces
+from pipelines.gates.questions import snapshot_of
+from pipelines.lab import measures as lab_measures
 from pipelines.spaces import Space
 from ranking.export import TABLES as RANKER_TABLES
 from retrieval import index as indexes

@@ -19,8 +19,8 @@ from data import interactions as logs
 from data.catalogue import Catalogue
 from data.interactions import Interactions
 from data.splits import Pairs, find_leaks, global_time_split
-from pipelines.cases import HeldOut, last_out, time_split
-from pipelines.evaluate import Model, measure
+from pipelines.evaluation.cases import HeldOut, last_out, time_split
+from pipelines.evaluation.evaluate import Model, measure
 from pipelines.presets import tiny
 
 _SHOWN = ("hr@10", "ndcg@10")

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import results_file
-from pipelines import rank_files, rated_log
-from pipelines.held_out import read_frame
+from pipelines.evaluation.held_out import read_frame
 from pipelines.progress import Stages
+from pipelines.rated import files as rank_files
+from pipelines.rated import log as rated_log
 
 HELD_OUT_SHARE = 0.2
 FIGURES = ("auc", "gauc", "logloss", "ece", "mae")

@@ -17,8 +17,8 @@ from core import metrics
 from data import interactions as logs
 from data.catalogue import Catalogue
 from data.splits import global_time_split
-from pipelines.cases import HeldOut, time_split
-from pipelines.evaluate import Model
+from pipelines.evaluation.cases import HeldOut, time_split
+from pipelines.evaluation.evaluate import Model
 from pipelines.presets import tiny
 
 NEGATIVES = (99, 999)

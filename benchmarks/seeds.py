@@ -13,8 +13,8 @@ from rich.console import Console
 
 from benchmarks import results_file
 from pipelines import presets
-from pipelines import seeds as repetition
-from pipelines.leaderboard import Leaderboard
+from pipelines.evaluation import seeds as repetition
+from pipelines.evaluation.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.run import run

@@ -18,8 +18,8 @@ import polars as pl
 
 from benchmarks import results_file
 from core.errors import BadInput
-from pipelines import held_out
-from pipelines.bare_files import Bare
+from pipelines.evaluation import held_out
+from pipelines.evaluation.bare_files import Bare
 from retrieval import train as retrieval
 from retrieval.config import TransformerConfig, TwoTowerConfig
 from retrieval.examples import from_interactions

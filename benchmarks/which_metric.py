@@ -32,10 +32,12 @@ from data.dataset import Dataset
 from data.interactions import Interactions
 from data.splits import TimeSplit, global_time_split
 from data.world.world import World
-from pipelines import bundle, compare, fit, presets
-from pipelines.cases import Cases, HeldOut, time_split
-from pipelines.evaluate import DEPTH, Model, measure
+from pipelines import fit, presets
+from pipelines.evaluation import compare
+from pipelines.evaluation.cases import Cases, HeldOut, time_split
+from pipelines.evaluation.evaluate import DEPTH, Model, measure
 from pipelines.presets import RunConfig
+from pipelines.releases import bundle
 from retrieval.baselines import top_k
 
 Floats = NDArray[np.float64]

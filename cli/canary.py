@@ -31,9 +31,9 @@ def start(
     from cli.console import TerminalListener
     from core import config
     from experiments.canary import CanaryConfig
-    from pipelines import canary
     from pipelines.progress import Stages
     from pipelines.promote import Reasons
+    from pipelines.releases import canary
 
     where, plan = releases.open_space(space), config.override(CanaryConfig(), override or [])
     wanted, stages = releases.resolve(where, release_id), Stages(TerminalListener())
@@ -44,7 +44,7 @@ def start(
 def step(by: ByOption = None, space: SpaceOption = None, json: JsonOption = None) -> None:
     """Look at the log once and do what follows: hold, go on, or halt. Run it as often as you like."""
     from cli import release as releases
-    from pipelines import canary
+    from pipelines.releases import canary
 
     _show(canary.step(releases.open_space(space), releases.sign(by)), json)
 
@@ -72,7 +72,7 @@ def stop(
 ) -> None:
     """End it: everyone gets the live release again."""
     from cli import release as releases
-    from pipelines import canary
+    from pipelines.releases import canary
 
     _show(canary.stop(releases.open_space(space), releases.sign(by), why), json)
 

@@ -31,9 +31,10 @@ def evaluate(
     from cli.console import TerminalListener, console, write_json
     from core import settings
     from core.errors import BadInput
-    from pipelines import bare_files, presets, spaces, tracking
-    from pipelines import seeds as repetition
-    from pipelines.compare import again
+    from pipelines import presets, spaces, tracking
+    from pipelines.evaluation import bare_files
+    from pipelines.evaluation import seeds as repetition
+    from pipelines.evaluation.compare import again
     from pipelines.progress import Stages
 
     stages = Stages(TerminalListener())
@@ -72,8 +73,8 @@ def ranking(
 ) -> None:
     """Heads of the ranker on a rated log (long view, like against hate, click, watch time) next to tuned LightGBM."""
     from cli.console import TerminalListener, console, write_json
-    from pipelines import rank_files
     from pipelines.progress import Stages
+    from pipelines.rated import files as rank_files
 
     stages = Stages(TerminalListener())
     report = rank_files.evaluate(train, held_out, rank_files.configure(override or []), stages)

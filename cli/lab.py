@@ -35,7 +35,10 @@ def feedback_loop(
     """What exploration costs now and earns later; interrupted, the same command goes on."""
     from cli.console import TerminalListener, console, write_json
     from core import settings
-    from pipelines import lab, lab_config, lab_report, lab_summary
+    from pipelines.lab import config as lab_config
+    from pipelines.lab import loop as lab
+    from pipelines.lab import report as lab_report
+    from pipelines.lab import summary as lab_summary
     from pipelines.progress import Stages
 
     config = lab_config.configure(preset, override or [])
@@ -62,7 +65,8 @@ def spam_filter(
 ) -> None:
     """A spam filter that stops seeing what it blocks, and what a holdout does about it."""
     from cli.console import TerminalListener, console, write_json
-    from pipelines import lab_filter, lab_report
+    from pipelines.lab import filter_loop as lab_filter
+    from pipelines.lab import report as lab_report
     from pipelines.progress import Stages
 
     with Stages(TerminalListener())("filters") as stage:
@@ -85,8 +89,8 @@ def drill(
 ) -> None:
     """Break a world on purpose: does the monitor notice, say what it is, and do the right thing?"""
     from cli.console import TerminalListener, console, write_json
-    from pipelines import drills
     from pipelines.progress import Stages
+    from pipelines.watching import drills
 
     chosen = drills.FAULTS if fault == "all" else (fault,)
     numbers, stages, found = range(first_seed, first_seed + seeds), Stages(TerminalListener()), []

@@ -30,8 +30,10 @@ def report(
     from cli.console import TerminalListener, console, write_json
     from core import settings
     from core.clock import SystemClock
-    from pipelines import monitor_report, monitoring, spaces
+    from pipelines import spaces
     from pipelines.progress import Stages
+    from pipelines.watching import monitor as monitoring
+    from pipelines.watching import report as monitor_report
 
     where, stages = spaces.current(settings.load().var_dir, space), Stages(TerminalListener())
     found = monitoring.report(where, day, stages)

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipelines.journal import RunStatus
+    from pipelines.orchestration.journal import RunStatus
 
 app = typer.Typer(help="Training in steps: run, resume, status, lineage.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,8 +30,9 @@ def run(
     """From a log to a live release, step by step; what was made before from the same inputs is not made again."""
     from core import settings
     from core.clock import SystemClock
-    from pipelines import launch, presets
-    from pipelines.job import Request
+    from pipelines import presets
+    from pipelines.orchestration import launch
+    from pipelines.orchestration.job import Request
 
     config = presets.configure(preset, override or [])
     from pipelines import ingest
@@ -50,7 +51,8 @@ def resume(
 ) -> None:
     """Go on with a run that failed or was killed, from the step where it stopped."""
     from core import settings
-    from pipelines import launch, spaces
+    from pipelines import spaces
+    from pipelines.orchestration import launch
 
     _work(launch.find(spaces.current(settings.load().var_dir.resolve(), space), name), json)
 
@@ -63,7 +65,8 @@ def status(space: SpaceOption = None, json: JsonOption = None) -> None:
 
     from cli.console import console, write_json
     from core import settings
-    from pipelines import launch, spaces
+    from pipelines import spaces
+    from pipelines.orchestration import launch
 
     found = launch.runs(spaces.current(settings.load().var_dir, space))
     table = Table(box=SIMPLE)
@@ -89,7 +92,8 @@ def lineage(
     """Where a release comes from: data, snapshot, features, models."""
     from cli.console import console, write_json
     from core import settings
-    from pipelines import lineage, spaces
+    from pipelines import spaces
+    from pipelines.orchestration import lineage
 
     found = lineage.of(spaces.current(settings.load().var_dir, space), release_id)
     for node in found.nodes:
@@ -103,7 +107,7 @@ def lineage(
 def _work(folder: Path, json: Path | None) -> None:
     from cli.console import TerminalListener, console, write_json
     from core.clock import SystemClock
-    from pipelines import launch
+    from pipelines.orchestration import launch
     from pipelines.spaces import Space
 
     space = Space(folder.parents[1])

@@ -8,8 +8,8 @@ import typer
 from cli import canary
 
 if TYPE_CHECKING:
-    from pipelines.gates_result import GatesResult
-    from pipelines.history import Signed
+    from pipelines.gates.result import GatesResult
+    from pipelines.releases.history import Signed
     from pipelines.spaces import Space
 
 app = typer.Typer(help="Releases: what serves, what served, what may.", no_args_is_help=True, rich_markup_mode=None)
@@ -29,7 +29,7 @@ def list_(space: SpaceOption = None, json: JsonOption = None) -> None:
 
     from cli.console import console, write_json
     from core.clock import stamp
-    from pipelines import history, registry
+    from pipelines.releases import history, registry
 
     where = open_space(space)
     table = Table("", "release", "stage", "pointers", "trained (UTC)", "nDCG@10", "gates", box=None)
@@ -78,8 +78,8 @@ def gates(release_id: str, space: SpaceOption = None, override: SetOption = None
     """Ask the gates about a release against what is live, without promoting it."""
     from cli.console import TerminalListener, write_json
     from core import config, release
-    from pipelines import gates_result
-    from pipelines.gates import GatesConfig
+    from pipelines.gates import result as gates_result
+    from pipelines.gates.gates import GatesConfig
     from pipelines.progress import Stages
 
     where, bounds = open_space(space), config.override(GatesConfig(), override or [])
@@ -104,9 +104,9 @@ def promote(
     from cli.console import TerminalListener, console, write_json
     from core import config
     from pipelines import promote as promotions
-    from pipelines import registry
-    from pipelines.gates import GatesConfig
+    from pipelines.gates.gates import GatesConfig
     from pipelines.progress import Stages
+    from pipelines.releases import registry
 
     where, stages = open_space(space), Stages(TerminalListener())
     reasons = promotions.Reasons(why, waiver, config.override(GatesConfig(), override or []))
@@ -124,8 +124,8 @@ def rollback(why: WhyOption = "rolled back", by: ByOption = None, space: SpaceOp
     """Let `live` name the previous release again. Asks no gate."""
     from cli.console import TerminalListener, console, write_json
     from pipelines import promote as promotions
-    from pipelines import registry
     from pipelines.progress import Stages
+    from pipelines.releases import registry
 
     where = open_space(space)
     previous = promotions.roll_back(where, sign(by), why)
@@ -139,7 +139,7 @@ def rollback(why: WhyOption = "rolled back", by: ByOption = None, space: SpaceOp
 def card(release_id: str, space: SpaceOption = None, json: JsonOption = None) -> None:
     """Write the release's model card and data sheet, as Markdown and as HTML."""
     from cli.console import console, write_json
-    from pipelines import model_card
+    from pipelines.releases import model_card
 
     where = open_space(space)
     written = model_card.write(where, resolve(where, release_id))
@@ -151,7 +151,7 @@ def card(release_id: str, space: SpaceOption = None, json: JsonOption = None) ->
 def sync(space: SpaceOption = None, json: JsonOption = None) -> None:
     """Let the MLflow registry say the same as the pointer files, from nothing if need be."""
     from cli.console import console, write_json
-    from pipelines import registry
+    from pipelines.releases import registry
 
     where = open_space(space)
     console.print(registry.sync(where))
@@ -178,7 +178,7 @@ def sign(by: str | None) -> "Signed":
     import getpass
 
     from pipelines import provenance
-    from pipelines.history import Signed
+    from pipelines.releases.history import Signed
 
     return Signed(by or getpass.getuser(), provenance.now())
 
@@ -189,7 +189,7 @@ def show_gates(space: "Space", result: "GatesResult") -> None:
     from rich.table import Table
 
     from cli.console import console
-    from pipelines import gates_result
+    from pipelines.gates import result as gates_result
 
     marks = {"pass": "[green]✓[/]", "fail": "[red]✗[/]", "not measurable": "[yellow]?[/]"}
     table = Table("", "gate", "", box=None)

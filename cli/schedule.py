@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.schedule import Book
+    from pipelines.orchestration.schedule import Book
 
 app = typer.Typer(help="Commands that run by themselves: run, list, add, remove.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _book() -> "Book":
     from core import settings
-    from pipelines.schedule import Book
+    from pipelines.orchestration.schedule import Book
 
     return Book(settings.load().var_dir)
 
@@ -30,9 +30,9 @@ def run(
     from cli.console import console
     from core import rng
     from core.clock import SystemClock
-    from pipelines.alerts import Alerts
-    from pipelines.lease import Lease
-    from pipelines.schedule import Scheduler, as_child
+    from pipelines.orchestration.lease import Lease
+    from pipelines.orchestration.schedule import Scheduler, as_child
+    from pipelines.watching.alerts import Alerts
 
     book, clock = _book(), SystemClock()
     alerts = Alerts(book.folder / "failures.jsonl", clock, rng.stream(os.getpid(), "webhook"))
@@ -58,7 +58,7 @@ def list_(json: Annotated[Path | None, typer.Option(help="Write the jobs here.")
 
     from cli.console import console, write_json
     from core.clock import stamp
-    from pipelines.schedule import outcome
+    from pipelines.orchestration.schedule import outcome
 
     entries = _book().entries()
     table = Table("job", "waits for", "command", "last run (UTC)", "runs", box=SIMPLE)
@@ -84,7 +84,7 @@ def add(
     from cli.console import console
     from core.clock import SystemClock
     from core.errors import BadInput
-    from pipelines.schedule import Job
+    from pipelines.orchestration.schedule import Job
 
     occasions = {"cron": cron, "files": files, "day": day, "alarm": alarm}
     given = [(kind, value) for kind, value in occasions.items() if value is not None]

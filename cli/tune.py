@@ -26,10 +26,10 @@ def tune(
     from core import settings
     from core import space as spaces
     from pipelines import presets, tracking
-    from pipelines import tuning as tunings
-    from pipelines.objectives import FileObjective
     from pipelines.progress import Stages
-    from pipelines.search import Method
+    from pipelines.tuning import tune as tunings
+    from pipelines.tuning.objectives import FileObjective
+    from pipelines.tuning.search import Method
 
     config, var_dir, stages = presets.configure(preset, override or []), settings.load().var_dir, Stages(TerminalListener())
     objective = FileObjective(interactions, item_vectors, model, config)
@@ -54,7 +54,7 @@ def tune(
     else:
         console.print("  `upnext train` and `upnext evaluate` search the settings of every baseline by themselves", style="dim")
     if report is not None:
-        from pipelines import tuning_report
+        from pipelines.tuning import report as tuning_report
 
         tuning_report.write(tuned, report)
         console.print(f"  [dim]wrote {report}[/]")

@@ -19,7 +19,7 @@ from experiments.config import ExperimentConfig
 from experiments.evidence import DAY, KEYS, Preference, panel, preferences, rows
 from experiments.panel import Panel
 from experiments.shadow import Comparison
-from pipelines.held_out import frame_ids, read_frame
+from pipelines.evaluation.held_out import frame_ids, read_frame
 from pipelines.ingest import live_events
 from pipelines.spaces import Space
 from serving import counterfactual, shadow

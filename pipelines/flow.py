@@ -16,7 +16,7 @@ from metaflow import FlowSpec, Parameter, card, step
 from metaflow.cards import MetaflowCard
 
 from core.process import follow_parent
-from pipelines import job, steps
+from pipelines.orchestration import job, steps
 
 
 class TrainingFlow(FlowSpec):

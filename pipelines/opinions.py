@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.interactions import Interactions
-from pipelines.cases import Cases
+from pipelines.evaluation.cases import Cases
 from retrieval.baselines import Baseline, Scorer
 from retrieval.factorisation import Ials
 from retrieval.neighbours import Ease, ItemKnn, Markov

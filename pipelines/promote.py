@@ -13,13 +13,15 @@ from typing import Any
 
 from core import release
 from core.errors import BadInput, ReleaseRefused
-from pipelines import gates_result, history, waivers
-from pipelines.gates import Gate, GatesConfig
-from pipelines.gates_result import GatesResult
-from pipelines.history import Move, Signed
+from pipelines.gates import result as gates_result
+from pipelines.gates import waivers
+from pipelines.gates.gates import Gate, GatesConfig
+from pipelines.gates.result import GatesResult
+from pipelines.gates.waivers import Waiver
 from pipelines.progress import Stages
+from pipelines.releases import history
+from pipelines.releases.history import Move, Signed
 from pipelines.spaces import Space
-from pipelines.waivers import Waiver
 from serving.releases import load_release
 
 TARGETS = ("candidate", "canary", "live")
@@ -31,7 +33,7 @@ class Reasons:
 
     why: str = "promoted"
     waivers: Path | None = None
-    """See `pipelines.waivers`."""
+    """See `pipelines.gates.waivers`."""
     config: GatesConfig = field(default_factory=GatesConfig)
 
 

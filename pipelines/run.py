@@ -17,11 +17,12 @@ from core.clock import stamp
 from data import profile, validation, versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.splits import global_time_split
-from pipelines import bundle, fit, ingest, provenance, publish, spaces, tracking
-from pipelines.compare import compare
-from pipelines.leaderboard import Leaderboard
+from pipelines import fit, ingest, provenance, spaces, tracking
+from pipelines.evaluation.compare import compare
+from pipelines.evaluation.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
+from pipelines.releases import bundle, publish
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from core.config import to_dict
 from core.errors import BadInput
 from core.files import STAGED
 from pipelines import provenance
-from pipelines.leaderboard import METRICS, Leaderboard
+from pipelines.evaluation.leaderboard import METRICS, Leaderboard
 from pipelines.progress import Stages
 
 DATABASE = "mlflow.db"

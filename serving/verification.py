@@ -8,7 +8,7 @@
 
 The first two look at files (`serving.releases` asks them of every release that is opened), the third at the parts at work
 (`serving.live`), the last at two releases in service. Agreement finds what no file shows: towers or a ranker that are sound by
-themselves and belong to other ids. Knows nothing of quality: that is measured before publishing (`pipelines.gates`).
+themselves and belong to other ids. Knows nothing of quality: that is measured before publishing (`pipelines.gates.gates`).
 """
 
 from collections.abc import Callable, Sequence

@@ -3,7 +3,7 @@ import numpy as np
 from benchmarks.ablation import Hidden, hidden_groups, table
 from core import rng
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
-from pipelines.leaderboard import GIVEN_RETRIEVED, MAIN
+from pipelines.evaluation.leaderboard import GIVEN_RETRIEVED, MAIN
 
 SCHEMA = FeatureSchema(
     viewer_dense=("clicks",), viewer_codes=("age", "hour"), viewer_code_sizes=(3, 24), video_dense=("video_ctr", "video_age"),

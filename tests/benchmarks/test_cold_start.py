@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks import cold_start
 from core.ragged import Ragged
-from pipelines.cases import Cases, HeldOut
+from pipelines.evaluation.cases import Cases, HeldOut
 
 
 def test_rank_counts_what_is_better_and_half_of_the_ties_among_what_may_be_shown():

@@ -5,8 +5,8 @@ from benchmarks import models, sampled_metrics, which_metric
 from core import rng
 from core.ragged import Ragged
 from data.interactions import group
-from pipelines.cases import Cases, HeldOut, time_split
-from pipelines.evaluate import Scored, measure
+from pipelines.evaluation.cases import Cases, HeldOut, time_split
+from pipelines.evaluation.evaluate import Scored, measure
 from retrieval.baselines import Popularity
 
 V = 60

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from benchmarks import ranking
-from tests.pipelines import rated
+from tests.pipelines.rated import made as rated
 
 
 def test_the_last_fifth_in_time_is_held_out(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from benchmarks import kill_pipeline as killing
 from core import settings
 from core.errors import BadInput
-from pipelines import launch, lineage, steps
-from pipelines.products import CODE, Shelf
+from pipelines.orchestration import launch, lineage, steps
+from pipelines.orchestration.products import CODE, Shelf
 from pipelines.spaces import Space
 
 

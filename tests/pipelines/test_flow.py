@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from core.clock import ManualClock
-from pipelines import job, presets
-from pipelines.job import Job, Request
-from pipelines.launch import begin
+from pipelines import presets
+from pipelines.orchestration import job
+from pipelines.orchestration.job import Job, Request
+from pipelines.orchestration.launch import begin
 from pipelines.spaces import Space
 
-FLOW = Path(job.__file__).with_name("flow.py")
+FLOW = Path(job.__file__).parents[1] / "flow.py"
 STEPS = (
     "start", "validate", "features", "train_retrieval", "build_index", "train_ranker", "evaluate", "compare_seeds", "register",
     "gates", "deploy", "monitor_baseline", "end",

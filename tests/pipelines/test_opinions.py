@@ -3,7 +3,7 @@ import pytest
 
 from core.ragged import Ragged
 from data.interactions import group
-from pipelines.cases import Cases
+from pipelines.evaluation.cases import Cases
 from pipelines.opinions import Opinions, columns, panel
 from retrieval.baselines import Constant
 

@@ -15,11 +15,12 @@ from core.event_log import SqliteEventLog
 from experiments import assignment, served
 from experiments.canary import CanaryConfig, Phase, StepConfig
 from experiments.config import MetricConfig
-from pipelines import canary, gates_result, history, model_card, registry
-from pipelines.gates import GatesConfig, Verdict
-from pipelines.history import Signed
+from pipelines.gates import result as gates_result
+from pipelines.gates.gates import GatesConfig, Verdict
 from pipelines.progress import Stages
 from pipelines.promote import Reasons, promote, roll_back
+from pipelines.releases import canary, history, model_card, registry
+from pipelines.releases.history import Signed
 from pipelines.spaces import Space
 
 ANN = Signed("ann", 1_800_000_000_000)

@@ -1,0 +1,227 @@
+"""Both stages on two bare files: histories and, perhaps, video vectors, but no attributes, impressions or page.
+
+The same discipline as the full run: towers first learn without each viewer's last interaction (in a file without order, a fifth
+of them), the ranker learns to find those among what they retrieve, then the towers go on over the whole training file. The
+held-out file is opened last. Which towers a file gets depends on whether it has an order (`presets.FilesConfig`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import columns as c
+from core import rng
+from data import dataset as datasets
+from data.catalogue import Catalogue
+from data.interactions import Interactions
+from features.schema import FeatureBatch, FeatureSchema, ViewerPart
+from pipelines import opinions
+from pipelines.evaluation import cases as splits
+from pipelines.evaluation.cases import Cases, HeldOut
+from pipelines.evaluation.evaluate import DEPTH, FittedModels, Towers, TwoStage
+from pipelines.evaluation.held_out import FileLog, evaluate_files
+from pipelines.evaluation.leaderboard import Leaderboard
+from pipelines.examples import draw
+from pipelines.opinions import Opinions
+from pipelines.presets import ListConfig, RunConfig
+from pipelines.progress import Stages, by_step
+from ranking import export as ranker_files
+from ranking import train as ranking
+from ranking.batches import Lists, RankingData
+from ranking.scorer import Scorer
+from retrieval import export as tower_files
+from retrieval import train as retrieval
+from retrieval.baselines import Baseline, top_k
+from retrieval.config import TwoTowerConfig
+from retrieval.encoder import VECTORS, ViewerEncoder
+from retrieval.examples import bare_schema, from_interactions, history_part
+from retrieval.towers import TwoTower
+
+_BLOCK = 1_024
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A training file as the models want it."""
+
+    log: FileLog
+    catalogue: Catalogue
+    schema: FeatureSchema
+
+    @staticmethod
+    def of(log: FileLog, history_length: int, columns: tuple[str, ...] = ()) -> "Bare":
+        """The catalogue and the features that a file implies; `columns` names what the ranker reads besides."""
+        names = pl.Series([str(video) for video in log.video_ids])
+        frame = pl.DataFrame(
+            {
+                c.VIDEO_ID: log.video_ids,
+                c.EXTERNAL_ID: names,
+                c.TITLE: names,
+                c.CHANNEL_ID: np.zeros(len(names), dtype=np.int64),
+            }
+        )
+        unknown = [pl.lit(c.UNKNOWN).alias(name) for name in (c.CHANNEL, c.CATEGORY, c.LANGUAGE)]
+        catalogue = Catalogue.of(datasets.conform(frame.with_columns(unknown), c.VIDEOS))
+        if log.content.shape[1]:
+            catalogue = replace(catalogue, content=log.content)
+        schema = replace(bare_schema(catalogue, history_length), video_dense=("log_count",), cross_dense=columns)
+        return Bare(log, catalogue, schema)
+
+    def part(self, cases: Cases, rows: slice) -> ViewerPart:
+        """Viewers given by their histories."""
+        found = cases.histories.take(rows)
+        return history_part([found[i] for i in range(len(found))], self.schema)
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The first stage, exact, and what else was known when it was fitted."""
+
+    bare: Bare
+    encoder: ViewerEncoder
+    video_VD: NDArray[np.float32]
+    opinions: Opinions
+    log_count_V: NDArray[np.float32]
+
+    @staticmethod
+    def after(
+        interactions: Interactions, bare: Bare, towers: TwoTower, models: Mapping[str, Baseline], folder: Path
+    ) -> "Retrieved":
+        """Towers and simple models that were fitted to the same interactions."""
+        counts = np.log1p(interactions.counts()).astype(np.float32)
+        return Retrieved(bare, *_exported(towers, bare, folder), Opinions.fit(models, interactions), counts)
+
+    def encode(self, cases: Cases, rows: slice) -> NDArray[np.float32]:
+        """Viewer vectors. [n, D]"""
+        return self.encoder.encode(self.bare.part(cases, rows))
+
+    def batch(self, part: ViewerPart, video_BK: NDArray[np.int32], opinion_BKF: NDArray[np.float32]) -> FeatureBatch:
+        """Of a video itself only how often it was watched is known."""
+        return FeatureBatch(
+            viewer=part,
+            video_BK=video_BK,
+            video_dense_BKF=self.log_count_V[video_BK][:, :, None],
+            cross_dense_BKF=opinion_BKF,
+            cross_codes_BKC=np.zeros((*video_BK.shape, 0), dtype=np.int32),
+        )
+
+    def candidates(
+        self, cases: Cases, rows: slice, depth: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """Rows (−1 padding), affinities (0 there) and opinions of the `depth` best. [n, K], [n, K], [n, K, F]"""
+        scores = cases.hide(self.encode(cases, rows) @ self.video_VD.T, rows)
+        found = top_k(scores, depth)
+        affinity = np.where(found >= 0, np.take_along_axis(scores, np.maximum(found, 0), axis=1), 0.0).astype(np.float32)
+        return found, affinity, self.opinions.of(cases, rows, found, affinity)
+
+
+def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: RunConfig, stages: Stages) -> Leaderboard:
+    """Fit everything on `interactions`, then open `held_out`."""
+    return evaluate_files(
+        interactions,
+        held_out,
+        vectors,
+        more=lambda log: two_stages(log, config, stages),
+        max_ease_videos=config.evaluation.ease_videos,
+        seed=config.seed,
+        stages=stages,
+    )
+
+
+def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
+    """The towers alone and both stages, from the training file alone."""
+    plan = config.files.ordered if log.interactions.ordered else config.files.unordered
+    if not log.content.shape[1]:  # nothing could stand in for an id
+        plan = replace(plan, id_dropout=0.0)
+    models = opinions.panel(ordered=log.interactions.ordered, max_ease_videos=config.evaluation.ease_videos)
+    bare = Bare.of(log, plan.history_length, opinions.columns(models))
+    with TemporaryDirectory() as folder:
+        hold_back = splits.last_out if log.interactions.ordered else splits.share_out
+        train, last = hold_back(log.interactions, max_cases=config.lists.max_lists, seed=config.seed)
+        with stages("towers") as stage:
+            first = _towers(bare, train, plan, config.seed, stage.advance)
+        with stages("ranker") as stage:
+            retrieved = Retrieved.after(train, bare, first, models, Path(folder))
+            lists = _lists(retrieved, last, config.lists, config.seed)
+            ranker = ranking.train(
+                config.files.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
+            )
+            ranker_files.export(ranker, Path(folder))
+            scorer = Scorer.load(Path(folder), bare.catalogue)
+        with stages("towers to the end") as stage:
+            rate = config.files.continue_rate * plan.learning_rate
+            more = replace(plan, epochs=config.files.continue_epochs, learning_rate=rate)
+            towers = _towers(bare, bare.log.interactions, more, config.seed, stage.advance, warm_start=first)
+            retrieved = Retrieved.after(log.interactions, bare, towers, models, Path(folder))
+    seconds = dict(stages.seconds)
+    retrieval_s = seconds["towers"] + seconds["towers to the end"]
+    return FittedModels(
+        {"two_tower": Towers(retrieved.video_VD, retrieved.encode), "two_stage": TwoStage(_ranked(retrieved, scorer))},
+        {"two_tower": retrieval_s, "two_stage": retrieval_s + seconds["ranker"]},
+    )
+
+
+def _towers(
+    bare: Bare,
+    interactions: Interactions,
+    plan: TwoTowerConfig,
+    seed: int,
+    advance: Callable[[float, str], None],
+    warm_start: TwoTower | None = None,
+) -> TwoTower:
+    examples = from_interactions(interactions, bare.schema, seed=seed)
+    return retrieval.train(plan, bare.schema, bare.catalogue, examples, warm_start=warm_start, on_step=by_step(advance))
+
+
+def _exported(towers: TwoTower, bare: Bare, folder: Path) -> tuple[ViewerEncoder, NDArray[np.float32]]:
+    tower_files.write(towers, bare.catalogue, folder, at=int(bare.log.interactions.at.max()) + 1)
+    return ViewerEncoder.load(folder), np.load(folder / VECTORS)
+
+
+def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, seed: int) -> Lists:
+    """Each interaction held back, where it was retrieved, among a sample of what else was."""
+    cases, bare, random = last.cases, retrieved.bare, rng.stream(seed, "ranker negatives")
+    chosen = np.sort(random.permutation(len(last.targets.values))[: config.max_lists])
+    owner, target = last.targets.owners[chosen], last.targets.values[chosen]
+    kept, rows, affinities, opinion = [], [], [], []
+    for begin in range(0, len(cases), _BLOCK):
+        block = slice(begin, min(begin + _BLOCK, len(cases)))
+        found, affinity, said = retrieved.candidates(cases, block, min(config.depth, cases.num_videos))
+        wanted = last.hits(found, block)
+        pairs = np.arange(*np.searchsorted(owner, [block.start, block.stop]))
+        case = owner[pairs] - begin
+        place = np.where(found[case] == target[pairs][:, None], np.arange(found.shape[1]), -1).max(axis=1)
+        pairs, case, place = pairs[place >= 0], case[place >= 0], place[place >= 0]
+        others = draw(np.where(wanted | (found < 0), -1, np.arange(found.shape[1]))[case], config.negatives, random)
+        drawn = np.concatenate([place[:, None], others], axis=1)
+        column = np.maximum(drawn, 0)
+        kept.append(owner[pairs])
+        rows.append(np.where(drawn >= 0, found[case[:, None], column], -1))
+        affinities.append(affinity[case[:, None], column])
+        opinion.append(said[case[:, None], column])
+    chosen_cases, video_BK, opinion_BKF = np.concatenate(kept), np.concatenate(rows), np.concatenate(opinion)
+    mask, video_BK = video_BK >= 0, np.maximum(video_BK, 0)
+    unknown = np.full(len(chosen_cases), np.nan, dtype=np.float32)
+
+    def features(asked: NDArray[np.int64]) -> FeatureBatch:
+        histories = cases.histories.take(chosen_cases[asked])
+        part = history_part([histories[i] for i in range(len(histories))], bare.schema)
+        return retrieved.batch(part, video_BK[asked], opinion_BKF[asked])
+
+    return Lists(features, np.concatenate(affinities), cases.at[chosen_cases], mask, unknown, unknown)
+
+
+def _ranked(retrieved: Retrieved, scorer: Scorer) -> Callable[[Cases, slice], NDArray[np.int32]]:
+    def ranked(cases: Cases, rows: slice) -> NDArray[np.int32]:
+        found, affinity, opinion = retrieved.candidates(cases, rows, DEPTH)
+        batch = retrieved.batch(retrieved.bare.part(cases, rows), np.maximum(found, 0), opinion)
+        relevance = scorer.score(batch, affinity)["relevance"]
+        order = np.argsort(-np.where(found >= 0, relevance, -np.inf), axis=1, kind="stable")
+        return np.take_along_axis(found, order, axis=1)
+
+    return ranked

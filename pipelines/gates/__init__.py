@@ -1,0 +1,1 @@
+"""What a release has to show before it is promoted, measured, judged and reported."""

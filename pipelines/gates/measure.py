@@ -1,0 +1,182 @@
+"""Measuring a release against the live one and the baselines: the evidence that gates are judged on. Read `evidence` first.
+
+Test clicks give quality, slices, exposure and opportunity; test impressions give calibration; logged viewers, each asking both
+releases for one page in turn, give times and the agreement of the pages. Times are processor time in process, the store a
+dictionary: what a page costs, however busy the machine is.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import columns as c
+from core import rng
+from core.policy import Request
+from data import validation, versioning
+from data.catalogue import ViewerTable
+from data.labels import definitions as labels
+from experiments import fairness, shadow
+from experiments.fairness import Disparity, Support
+from experiments.shadow import Answers
+from features import offline
+from features.memory_store import MemoryStore
+from pipelines.evaluation import slices
+from pipelines.evaluation.evaluate import measure
+from pipelines.evaluation.leaderboard import MAIN, Entry, Leaderboard
+from pipelines.gates.gates import GatesConfig
+from pipelines.gates.judge import Evidence, Head, Measured
+from pipelines.gates.questions import CANDIDATE, TOP, Answered, Questions, leaderboard, snapshot_of
+from pipelines.progress import Stages
+from pipelines.spaces import Space
+from serving.live import go_live
+from serving.releases import LoadedRelease, load_release
+
+LIVE = "live"
+_WARM_UP = 20
+_APART_MS = 1_000
+"""Between the requests that are timed."""
+_LABELS = {"click": labels.CLICKED, "watch": labels.WATCH_S, "like": labels.LIKED, "dislike": labels.DISLIKED}
+
+
+def evidence(space: Space, candidate_id: str, live_id: str | None, config: GatesConfig, stages: Stages) -> Evidence:
+    """Measure everything.
+
+    Raises:
+        ReleaseRefused: a release cannot be opened.
+        BadInput: a snapshot is gone, or its log has no test clicks.
+    """
+    with stages("open") as stage:
+        ids = {CANDIDATE: candidate_id} | ({} if live_id is None else {LIVE: live_id})
+        opened = {name: load_release(space.releases, release_id) for name, release_id in ids.items()}
+        questions = Questions.of(space, list(opened.values()))
+        stage.note = f"{len(questions.held_out):,} test clicks; {candidate_id} against {live_id or 'the baselines alone'}"
+    with stages("data checks") as stage:
+        report = validation.check(versioning.open_snapshot(space.snapshots, snapshot_of(opened[CANDIDATE])))
+        stage.note = report.summary()
+    with stages("test clicks") as stage:
+        answered = {name: Answered(loaded, questions) for name, loaded in opened.items()}
+        board = leaderboard(questions, answered[CANDIDATE])
+        entries = {CANDIDATE: board.entry(CANDIDATE)}
+        if live_id is not None:
+            entries[LIVE] = Entry(LIVE, measure(answered[LIVE].model, questions.held_out), 0.0)
+        stage.note = ", ".join(f"{name} {entry.mean(MAIN):.4f}" for name, entry in entries.items())
+    with stages("test impressions") as stage:
+        shown = _impressions(questions, list(opened.values()), config)
+        heads = {name: _heads(loaded, questions, shown) for name, loaded in opened.items()}
+        stage.note = f"{len(shown):,}"
+    with stages("pages") as stage:
+        answers = _pages(opened, questions, config)
+        stage.note = ", ".join(f"{name} {np.median(found.ms_B):.1f} ms" for name, found in answers.items())
+    with stages("fairness"):
+        disparities = _disparities(questions, answered[CANDIDATE].pages_NK, shown, heads[CANDIDATE], config)
+    measured = {n: Measured(ids[n], entries[n], heads[n], answers[n].ms_B, num_bytes(opened[n])) for n in opened}
+    agreement = shadow.compare(answers[LIVE], answers[CANDIDATE])[0] if live_id is not None else None
+    found = _slices(board, entries.get(LIVE) or board.best_baseline, config)
+    return Evidence(measured[CANDIDATE], measured.get(LIVE), board, report, disparities, agreement, found)
+
+
+def num_bytes(loaded: LoadedRelease) -> int:
+    """Size on disk."""
+    return sum(file.stat().st_size for file in loaded.path.rglob("*") if file.is_file())
+
+
+def _slices(board: Leaderboard, other: Entry | None, config: GatesConfig) -> slices.Slices | None:
+    if other is None:
+        return None
+    values = {CANDIDATE: board.entry(CANDIDATE).values[MAIN], other.model: other.values[MAIN]}
+    viewers = board.held_out.cases.viewer_ids
+    return slices.compare(values, viewers, board.about.labels, metric=MAIN, min_cases=config.slice_cases)
+
+
+def _impressions(questions: Questions, releases: list[LoadedRelease], config: GatesConfig) -> pl.DataFrame:
+    """Impressions of the test period, with outcomes, of videos that every release knows."""
+    found = labels.impression_outcomes(questions.dataset.events).filter(pl.col(labels.AT) >= questions.test_from)
+    known = np.ones(len(found), dtype=bool)
+    for loaded in releases:
+        known &= loaded.catalogue.rows(found[c.VIDEO_ID].to_numpy()) >= 0
+    found = found.filter(pl.Series(known))
+    if len(found) <= config.max_impressions:
+        return found
+    chosen = rng.stream(config.seed, "gate impressions").choice(len(found), config.max_impressions, replace=False)
+    return found[np.sort(chosen)]
+
+
+def _heads(loaded: LoadedRelease, questions: Questions, shown: pl.DataFrame) -> dict[str, Head]:
+    """What each head says about the impressions, from features of the moment before."""
+    if not len(shown):
+        return {}
+    rows = loaded.catalogue.rows(shown[c.VIDEO_ID].to_numpy())
+    viewer_ids, at = shown[c.VIEWER_ID].to_numpy(), shown[labels.AT].to_numpy()
+    built = offline.build(
+        questions.dataset.events, loaded.catalogue, loaded.viewers, viewer_ids=viewer_ids, at=at, video_rows=rows
+    )
+    batch = built.batch(np.arange(len(rows)))
+    affinity = np.einsum("bd,bd->b", loaded.encoder.encode(batch.viewer), loaded.video_VD[rows])
+    scores = loaded.scorer.score(batch, affinity[:, None].astype(np.float32))
+    heads = {}
+    for name in _LABELS.keys() & scores.keys():
+        observed = shown[_LABELS[name]].cast(pl.Float64).to_numpy()
+        known = np.isfinite(observed)
+        heads[name] = Head(scores[name][:, 0].astype(np.float64)[known], observed[known])
+    return {name: heads[name] for name in _LABELS if name in heads}
+
+
+def _pages(opened: Mapping[str, LoadedRelease], questions: Questions, config: GatesConfig) -> dict[str, Answers]:
+    """What each release answers to the same requests of logged viewers, asked in turn and without chance."""
+    viewers = rng.stream(config.seed, "gate requests").choice(questions.held_out.cases.viewer_ids, config.requests)
+    since = max(loaded.end_at for loaded in opened.values()) + 1
+    requests = [Request(f"gate-{i}", int(v), since + i * _APART_MS, k=TOP) for i, v in enumerate(viewers)]
+    services = {}
+    for name, loaded in opened.items():
+        greedy = replace(loaded.config, exploration=replace(loaded.config.exploration, epsilon=0.0))
+        services[name] = go_live(loaded, MemoryStore(), config=greedy).recommender
+        services[name].recommend(requests[:_WARM_UP])
+    answers = {name: _empty(len(requests)) for name in opened}
+    for i, request in enumerate(requests):
+        for name, recommender in services.items():
+            began = time.process_time()
+            slate = recommender.recommend([request])[0]
+            answer, k = answers[name], len(slate.video_ids)
+            answer.ms_B[i] = 1_000 * (time.process_time() - began)
+            answer.video_BK[i, :k], answer.score_BK[i, :k] = slate.video_ids, slate.scores["utility"]
+            answer.failed_B[i] = bool(slate.degraded) or not k
+    return answers
+
+
+def _empty(num: int) -> Answers:
+    pages, scores = np.full((num, TOP), -1, dtype=np.int64), np.full((num, TOP), np.nan)
+    return Answers(pages, scores, np.zeros(num), np.zeros(num, dtype=bool))
+
+
+def _disparities(
+    questions: Questions, pages_NK: NDArray[np.int32], shown: pl.DataFrame, heads: Mapping[str, Head], config: GatesConfig
+) -> list[Disparity]:
+    """Every measure over every attribute that the log knows."""
+    support, held_out = Support(config.group_cases, config.group_viewers), questions.held_out
+    found: NDArray[np.bool_] = np.any(held_out.hits(pages_NK, slice(0, len(held_out))), axis=1)
+    names = questions.catalogue.vocabularies[0].values
+    codes_NK = np.where(pages_NK >= 0, questions.catalogue.category[pages_NK], 0)
+    exposed = {names[code]: (codes_NK == code).any(axis=1) for code in range(1, len(names))}
+    disparities = []
+    for attribute in config.attributes:
+        cases, known = _grouped(questions.viewers, attribute, held_out.cases.viewer_ids)
+        if len(np.unique(cases.group_N)) > 1:
+            disparities += fairness.exposure({name: of[known] for name, of in exposed.items()}, cases, support)
+            disparities.append(fairness.opportunity(found[known], cases, support))
+            if "click" in heads:
+                cases, known = _grouped(questions.viewers, attribute, shown[c.VIEWER_ID].to_numpy())
+                click = heads["click"]
+                disparities.append(fairness.calibration("click", click.observed[known], click.predicted[known], cases, support))
+    return disparities
+
+
+def _grouped(viewers: ViewerTable, attribute: str, viewer_ids: NDArray[np.int64]) -> tuple[fairness.Cases, NDArray[np.bool_]]:
+    """The cases of viewers whose group is known, and which ones those are."""
+    column = c.VIEWER_ATTRIBUTES.index(attribute.replace(" ", "_"))
+    codes = viewers.attributes(viewer_ids)[:, column]
+    known = codes > 0
+    return fairness.Cases(attribute, np.array(viewers.vocabularies[column].values)[codes[known]], viewer_ids[known]), known

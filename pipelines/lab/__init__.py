@@ -1,0 +1,1 @@
+"""The laboratory of feedback loops: serve, log, retrain, week after week, in a world whose truth is known."""

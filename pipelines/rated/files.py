@@ -1,0 +1,109 @@
+"""Ranking measured between two files of any rated log: learn from one, be measured on the other, next to tuned LightGBM.
+
+    read → settings of both models, chosen inside the training file → both fitted on all of it → the held-out file is opened
+        → features frozen at the end of the training file → report
+
+Labels of the held-out file are used for nothing but its figures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+
+from core import config as configs
+from core.errors import BadInput
+from core.rng import stream
+from pipelines.progress import Stages
+from pipelines.rated import log as rated_log
+from pipelines.rated import ranker as rated_ranker
+from pipelines.rated import trees as rated_trees
+from pipelines.rated.features import RatedFeatures, Table
+from pipelines.rated.log import BINARY, HEADS, RatedLog
+from pipelines.rated.report import RankingReport, auc_gain, figures
+from pipelines.rated.tuning import RANKER, TREES, Chosen, RankFilesConfig, Scores, choose, through, training_part
+
+
+def configure(assignments: Sequence[str]) -> RankFilesConfig:
+    """The default with `section.key=value` applied.
+
+    Raises:
+        ConfigError, BadInput: an unknown key, a wrong type, or a value out of range.
+    """
+    config = configs.override(RankFilesConfig(), assignments)
+    if not 0 < config.tuning_share < 1 or min(config.trials, config.members, config.views, config.max_rows) < 1:
+        raise BadInput("tuning_share must lie between 0 and 1; trials, members, views and max_rows be at least 1")
+    return config
+
+
+def evaluate(train: Path, held_out: Path, config: RankFilesConfig, stages: Stages) -> RankingReport:
+    """Tune and fit on `train`, then open `held_out` and measure.
+
+    Raises:
+        BadInput, SchemaMismatch: a file cannot be used; see `rated_log.read`.
+    """
+    if not held_out.is_file():  # without a look into it, and before training takes its minutes
+        raise BadInput(f"there is no file {held_out}")
+    with stages("read") as stage:
+        log, attributes = rated_log.read(train), rated_log.read_viewers(train)
+        stage.note = f"{len(log):,} rows, {len(np.unique(log.viewer_ids)):,} viewers, {len(np.unique(log.video_ids)):,} videos"
+    chosen = choose(log, attributes, config, stages)
+    with stages("features") as stage:
+        features = RatedFeatures(log, attributes)
+        part = training_part(log, features, config)
+        stage.note = f"{len(part.table.names)} features of {len(part.rows):,} rows"
+    with stages("ranker") as stage:
+        count = len(chosen.members)
+        ranker = rated_ranker.fit(part.rows, part.table, chosen.members, lambda number: through(stage, number, count))
+        stage.note = f"{count} members"
+    with stages("lightgbm") as stage:
+        trees = {}
+        for number, (head, settings) in enumerate(chosen.trees.items()):
+            stage.advance(number / len(chosen.trees), head)
+            trees[head] = rated_trees.fit(head, settings, part.labelled(head), config.seed)
+    with stages("held-out file") as stage:
+        rows = rated_log.read(held_out)
+        table = features.table(rows, np.minimum(rows.at, log.at[-1] + 1))
+        raw = {RANKER: ranker.raw_scores(table.values_QF), TREES: _tree_scores(trees, table)}
+        stage.note = f"{len(rows):,} rows"
+    return _report(rows, raw, chosen, log, config)
+
+
+def _tree_scores(trees: Mapping[str, lgb.Booster], table: Table) -> Scores:
+    return {head: rated_trees.raw_scores(model, table.values_QF) for head, model in trees.items()}
+
+
+def _report(rows: RatedLog, raw: Mapping[str, Scores], chosen: Chosen, log: RatedLog, config: RankFilesConfig) -> RankingReport:
+    """Calibrated scores against the labels of the held-out file."""
+    heads: dict[str, dict[str, dict[str, Any]]] = {RANKER: {}, TREES: {}}
+    gain = {}
+    for head in [head for head in HEADS if head in rows.labels and head in raw[RANKER]]:
+        known = ~np.isnan(rows.labels[head])
+        if not known.any():
+            continue
+        labels, viewers = rows.labels[head][known], rows.viewer_ids[known]
+        for model, scores in raw.items():
+            heads[model][head] = figures(head, labels, chosen.calibrations[model][head](scores[head][known]), viewers)
+        if head in BINARY and 0 < labels.sum() < len(labels):
+            random = stream(config.seed, "ranking gain", head)
+            gain[head] = auc_gain(labels, raw[RANKER][head][known], raw[TREES][head][known], viewers, random)
+    facts = {
+        "rows": {"train": len(log), "held_out": len(rows)},
+        "watch": "gamma deviance for both models; MAE is of the median, a line in logs of the predicted mean",
+        "settings": {
+            "config": configs.to_dict(config),
+            RANKER: [configs.to_dict(member) for member in chosen.members],
+            TREES: {head: asdict(settings) for head, settings in chosen.trees.items()},
+        },
+        "tuned_auc": dict(chosen.auc),
+    }
+    return RankingReport(heads[RANKER], heads[TREES], gain, _omitted(log, rows, heads[RANKER]), facts)
+
+
+def _omitted(log: RatedLog, rows: RatedLog, measured: Mapping[str, Any]) -> dict[str, str]:
+    few = "too few labels: in the training file to learn from, or none in the held-out file"
+    reasons = {head: f"held-out file: {reason}" for head, reason in rows.omitted.items()} | dict(log.omitted)
+    return {head: reasons.get(head, few) for head in HEADS if head not in measured}

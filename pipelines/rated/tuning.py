@@ -1,0 +1,168 @@
+"""Settings of the ranker and of LightGBM for a rated log, chosen on the last part of the training file as if it were held out.
+
+Both models learn from the same earlier rows, are tried with equally many settings (LightGBM: for each head), are judged by AUC
+(for watched seconds: gamma deviance), and get their calibration from the later rows. Knows nothing of the held-out file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from core import metrics
+from core.errors import BadInput
+from core.rng import stream
+from pipelines.progress import Stage, Stages
+from pipelines.rated import ranker as rated_ranker
+from pipelines.rated import trees as rated_trees
+from pipelines.rated.features import RatedFeatures, Table, lagged
+from pipelines.rated.log import BINARY, Attributes, Floats, RatedLog
+from pipelines.rated.report import Calibration, calibration
+from pipelines.rated.trees import Labelled, TreeSettings
+from ranking.config import RankerConfig
+
+RANKER, TREES = "ranker", "lightgbm"
+Scores = Mapping[str, Floats]
+"""Raw scores by head: log-odds, and log seconds for watch."""
+
+
+@dataclass(frozen=True)
+class RankFilesConfig:
+    """How both models are tuned and fitted."""
+
+    seed: int = 1
+    trials: int = 5
+    """Settings tried for each model."""
+    members: int = 3
+    """The best of the ranker's settings, each with its own seed, are trained again and averaged in log-odds."""
+    tuning_share: float = 0.2
+    """Last share of the training rows, on which settings are chosen and scores calibrated."""
+    stalest: float = 0.25
+    """Training rows see pasts that end up to this share of the log's time before them."""
+    views: int = 3
+    """How often each training row is shown, each time with a past of another age."""
+    max_rows: int = 150_000
+    """Most rows of all views together; of a longer log the latest rows train, and all count as past."""
+    ranker: RankerConfig = field(default_factory=rated_ranker.default_config)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows with their features."""
+
+    rows: RatedLog
+    table: Table
+
+    def labelled(self, head: str) -> Labelled:
+        """Those with a label of that head."""
+        return Labelled.of(self.table.values_QF, self.rows.labels[head])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What tuning decided."""
+
+    members: tuple[RankerConfig, ...]
+    """The rankers to be averaged."""
+    trees: Mapping[str, TreeSettings]
+    """By head."""
+    calibrations: Mapping[str, Mapping[str, Calibration]]
+    """By model and head."""
+    auc: Mapping[str, float]
+    """By model, mean over the binary heads on the rows that it was chosen on."""
+
+
+def training_part(log: RatedLog, features: RatedFeatures, config: RankFilesConfig) -> Part:
+    """Every row of the log in several views, each with a past of another age."""
+    views = int(np.clip(config.max_rows // len(log), 1, config.views))
+    drawn = [lagged(log.at, config.stalest, stream(config.seed, "ages of pasts", view)) for view in range(views)]
+    rows, cut = (np.concatenate([pair[side][-config.max_rows :] for pair in drawn]) for side in (0, 1))
+    if not len(rows):
+        raise BadInput("the training file is too short to learn from: no row has a past")
+    shown = log.take(rows)
+    return Part(shown, features.table(shown, cut))
+
+
+def choose(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig, stages: Stages) -> Chosen:
+    """Tune and calibrate both models.
+
+    Raises:
+        BadInput: too little time, or too few labels of every head.
+    """
+    with stages("features for tuning") as stage:
+        part, held = _inner(log, attributes, config)
+        stage.note = f"{len(part.rows):,} rows to learn from, {len(held.rows):,} later ones"
+    with stages("ranker settings") as stage:
+        members, scores = _members(part, held, config, stage)
+        scores = {head: raw for head, raw in scores.items() if not np.isnan(held.rows.labels[head]).all()}
+        auc = {RANKER: _mean_auc(held.rows, scores)}
+        calibrations = {RANKER: _calibrate(held.rows, scores)}
+        stage.note = f"mean AUC {auc[RANKER]:.4f}, best {len(members)} of {config.trials}"
+    with stages("lightgbm settings") as stage:
+        trees, scores = _trees(part, held, tuple(scores), config, stage)
+        auc[TREES] = _mean_auc(held.rows, scores)
+        calibrations[TREES] = _calibrate(held.rows, scores)
+        stage.note = f"mean AUC {auc[TREES]:.4f}, best of {config.trials} for each head"
+    return Chosen(members, trees, calibrations, auc)
+
+
+def through(stage: Stage, number: int, count: int) -> rated_ranker.OnStep:
+    """Progress of training number `number` of `count`."""
+    return lambda step, steps, loss: stage.advance((number + step / max(steps, 1)) / count, f"loss {loss:.3f}")
+
+
+def _inner(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig) -> tuple[Part, Part]:
+    """Earlier rows, and later ones with features frozen where they begin."""
+    boundary = log.at[min(int(len(log) * (1 - config.tuning_share)), len(log) - 1)]
+    earlier, later = (log.take(np.flatnonzero(side)) for side in (log.at < boundary, log.at >= boundary))
+    if not len(earlier):
+        raise BadInput("the rows of the training file have too few different instants: there is no past to learn from")
+    features = RatedFeatures(earlier, attributes)
+    return training_part(earlier, features, config), Part(later, features.table(later, np.full(len(later), boundary)))
+
+
+def _members(part: Part, held: Part, config: RankFilesConfig, stage: Stage) -> tuple[tuple[RankerConfig, ...], Scores]:
+    """The settings with the best mean AUC, and the mean of their scores of the held rows."""
+
+    def attempt(trial: int) -> tuple[RankerConfig, Scores]:
+        setting = replace(rated_ranker.draw(config.ranker, config.seed, trial), seed=config.seed + trial)
+        members = rated_ranker.fit(part.rows, part.table, [setting], lambda _: through(stage, trial, config.trials))
+        return setting, members.raw_scores(held.table.values_QF)
+
+    tried = [attempt(trial) for trial in range(config.trials)]
+    best = sorted(tried, key=lambda found: -_mean_auc(held.rows, found[1]))[: config.members]
+    return tuple(setting for setting, _ in best), rated_ranker.mean([scores for _, scores in best])
+
+
+def _trees(
+    part: Part, held: Part, heads: Sequence[str], config: RankFilesConfig, stage: Stage
+) -> tuple[dict[str, TreeSettings], Scores]:
+    """The best setting of each head, and the scores of the held rows."""
+    settings, scores = {}, {}
+    for number, head in enumerate(heads):
+        known = part.labelled(head), held.labelled(head)
+        done = partial(_tried, stage, number, len(heads), config.trials)
+        settings[head], model = rated_trees.tune(head, *known, config.trials, config.seed, done)
+        scores[head] = rated_trees.raw_scores(model, held.table.values_QF)
+    return settings, scores
+
+
+def _tried(stage: Stage, number: int, heads: int, trials: int, trial: int) -> None:
+    stage.advance((number + (trial + 1) / trials) / heads)
+
+
+def _mean_auc(rows: RatedLog, scores: Scores) -> float:
+    """Over the binary heads that have both labels; 0 without any, so that the first setting is kept."""
+    found = [metrics.auc(*_known(rows, head, scores)) for head in BINARY if head in scores]
+    return float(np.mean([auc for auc in found if not np.isnan(auc)] or [0.0]))
+
+
+def _calibrate(rows: RatedLog, scores: Scores) -> dict[str, Calibration]:
+    return {head: calibration(head, *_known(rows, head, scores)) for head in scores}
+
+
+def _known(rows: RatedLog, head: str, scores: Scores) -> tuple[Floats, Floats]:
+    """Labels and scores of the rows with a label."""
+    known = ~np.isnan(rows.labels[head])
+    return rows.labels[head][known], scores[head][known]

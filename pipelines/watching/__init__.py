@@ -1,0 +1,1 @@
+"""Looking at a running system day by day, and the drills that show whether looking helps."""

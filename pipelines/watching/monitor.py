@@ -1,0 +1,340 @@
+"""One day of a dataset's log against the training distribution: what is different, how bad that is, and what follows.
+
+The reference is the last two weeks of the log that the live release learned from, or what came before the day where that is
+earlier. Judged are the signals of `monitoring.signals` by segment (they decide severity), the declared features as the
+models see them, point in time, on a sample of impressions (a drifted one is at least a mild alarm), the contents of the
+shown videos, and what the log says of a feedback loop. Predictions are there when the log has scores.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core import columns as c
+from core import release, rng, two_sample
+from core.clock import DAY_MS, HOUR_MS, stamp
+from core.errors import BadInput, ReleaseRefused
+from core.inference import benjamini_hochberg
+from core.metrics import ece
+from data import dataset as datasets
+from data import versioning
+from data.catalogue import Catalogue, ViewerTable
+from data.dataset import Dataset
+from data.labels import definitions as labels
+from features import offline
+from monitoring import concept_drift, data_drift, feedback, watch
+from monitoring import observations as o
+from monitoring import signals as sg
+from monitoring.alerts import Alert, FileSink, LogSink, Sink, WebhookSink, send
+from monitoring.data_drift import DAY_H, FeatureDrift
+from monitoring.feedback import Exposure
+from monitoring.severity import Diagnosis, respond, shifted
+from monitoring.watch import Look
+from pipelines import ingest, promote
+from pipelines.progress import Stages
+from pipelines.releases.history import Signed
+from pipelines.spaces import Space
+
+ALERTS = "alerts.jsonl"
+_ROWS_PER_DAY = 1_500
+_FEWEST_ROWS = 150
+_LEVEL = 1e-3
+_LEAST_PSI = 0.1
+_CALIBRATION_BINS = 50
+_CATEGORIES = (c.CATEGORY, c.SOURCE, *o.VIEWER_SEGMENTS)
+
+
+@dataclass(frozen=True)
+class Days:
+    """Which hours are compared; hours since 1970."""
+
+    end_hour: int
+    reference: list[int]
+    """Ends of the reference days, oldest first."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Contents of the videos shown that day against those of the reference."""
+
+    centroid: float
+    """Distance of the means, in units of the reference's spread."""
+    mmd: float
+    """MMD² by random Fourier features."""
+    usual_mmd: float
+    """Largest of the reference days, each against the others."""
+
+
+@dataclass(frozen=True)
+class DayReport:
+    """Everything that `upnext monitor report` says."""
+
+    space: str
+    release_id: str
+    days: Days
+    look: Look
+    features: Sequence[FeatureDrift]
+    drifted: Sequence[FeatureDrift]
+    """Those of `features` that differ more than days of the reference do, after correction for how many were tested."""
+    vectors: Vectors | None
+    exposures: Sequence[Exposure]
+    """Of the reference days, then of the day."""
+    performance: dict[str, Any] | None
+    """Click rate estimated from predictions, and what it was; None where the log has no scores."""
+    diagnosis: Diagnosis | None
+
+    @property
+    def alert(self) -> Alert | None:
+        """What people are told; None on a day like others."""
+        return None if self.diagnosis is None else Alert.of(self.look, self.diagnosis)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        now, alert = self.look.evidence.now, self.alert
+        end_at = self.days.end_hour * HOUR_MS
+        return {
+            "space": self.space,
+            "release_id": self.release_id,
+            "from": stamp(end_at - DAY_MS),
+            "until": stamp(end_at),
+            "reference": [stamp(end * HOUR_MS - DAY_MS)[:10] for end in self.days.reference],
+            "num_tested": now.num_tested + len(self.features),
+            "signals": [asdict(now.finding(0, at)) for at in range(len(sg.SIGNALS)) if np.isfinite(now.p_GS[0, at])],
+            "findings": [asdict(finding) for finding in self.look.evidence.findings],
+            "features": [asdict(feature) for feature in self.features],
+            "drifted": [{"feature": one.feature, "segment": one.segment, "psi": one.psi} for one in self.drifted],
+            "vectors": self.vectors and asdict(self.vectors),
+            "feedback": [one.to_json() for one in self.exposures],
+            "performance": self.performance,
+            "severity": alert and alert.severity,
+            "action": alert and alert.action,
+            "alert": alert and alert.to_json(),
+        }
+
+
+def report(space: Space, day: str | None, stages: Stages) -> DayReport:
+    """Judge one day: `day` is a date such as 2026-02-01; None means the last 24 hours whose outcomes are complete.
+
+    Raises:
+        BadInput: nothing is live, the day is not in the log, or there is not enough before it to compare with.
+    """
+    with stages("log") as stage:
+        live, trained, dataset = _open(space)
+        days = choose_days(dataset, trained, day)
+        stage.note = f"{len(dataset.events):,} events, {len(days.reference)} reference days"
+    with stages("signals") as stage:
+        rows = o.observe(dataset.events, dataset.viewers, dataset.videos)
+        tallies = sg.tally(rows, min(days.reference) - DAY_H, days.end_hour)
+        look = watch.against(tallies, days.end_hour, days.reference)
+        stage.note = f"{look.evidence.now.num_tested} cells, {len(look.evidence.findings)} findings"
+    parts = [_day(rows, end) for end in (*days.reference, days.end_hour)]
+    with stages("features") as stage:
+        sampled = [_sampled(part, at) for at, part in enumerate(parts)]
+        features = compare_features(dataset, sampled)
+        drifted = remarkable(features)
+        stage.note = f"{len(features)} comparisons, {len(drifted)} drifted"
+    diagnosis = look.diagnosis or _feature_shift(drifted, days)
+    return DayReport(
+        space=space.name,
+        release_id=live,
+        days=days,
+        look=look,
+        features=features,
+        drifted=drifted,
+        vectors=_vectors(dataset.videos, sampled),
+        exposures=[feedback.exposure(part) for part in parts],
+        performance=_performance(pl.concat(parts[:-1]), parts[-1]),
+        diagnosis=diagnosis,
+    )
+
+
+class SpaceResponder:
+    """A Responder over the files of a space: rolling back moves the pointer `live`, which the service follows.
+
+    Everything else is a line in `alerts.jsonl`, which `upnext schedule add --alarm` waits for.
+    """
+
+    def __init__(self, space: Space, alert: Alert, at: int, webhook: str | None = None) -> None:
+        """Acts on `alert` at the instant `at`, milliseconds."""
+        self._space, self._alert, self._at = space, alert, at
+        self._sinks: list[Sink] = [LogSink(), FileSink(space.path / ALERTS), *([WebhookSink(webhook)] if webhook else [])]
+        self.done: list[str] = []
+        """In words."""
+
+    def rollback(self) -> str:
+        """See Responder. Raises ReleaseRefused without a previous release."""
+        previous = promote.roll_back(self._space, Signed("monitor", self._at), self._alert.headline)
+        self.done.append(f"live → {previous}")
+        return previous
+
+    def schedule_retrain(self, diagnosis: Diagnosis) -> None:
+        """The line asks for it."""
+        self.report(diagnosis)
+
+    def report(self, diagnosis: Diagnosis) -> None:
+        """To every sink."""
+        failed = send(self._alert, self._sinks)
+        self.done += [f"wrote {self._space.path / ALERTS}", *failed]
+
+
+def act(space: Space, report: DayReport, at: int, webhook: str | None = None) -> list[str]:
+    """Do what the alarm of a report asks for, at the instant `at`; returns what was done, in words.
+
+    Where there is no release to go back to, that is said and the report goes out all the same.
+    """
+    if report.alert is None or report.diagnosis is None:
+        return []
+    responder = SpaceResponder(space, report.alert, at, webhook)
+    try:
+        respond(report.diagnosis, responder)
+    except ReleaseRefused as error:
+        responder.done.append(f"not rolled back: {error}")
+        responder.report(report.diagnosis)
+    return responder.done
+
+
+def _open(space: Space) -> tuple[str, int, Dataset]:
+    """The live release, the end of what it learned from (ms), and that log with everything since."""
+    live = release.resolve(space.releases, "live")
+    if live is None:
+        raise BadInput(f"nothing is live in '{space.name}'; run `upnext train` first")
+    dataset = versioning.open_snapshot(space.snapshots, release.load(space.releases, live).manifest.snapshot)
+    trained, (frames, _) = dataset.end_at, ingest.live_events(space)
+    if not dataset.has_impressions:
+        raise BadInput(f"the log of '{space.name}' says what was watched, not what was shown; there is nothing to compare")
+    if frames:
+        events = pl.concat([dataset.events, *frames], how="vertical_relaxed").unique(c.EVENT_ID, keep="first")
+        dataset = datasets.make(dataset.name, events, dataset.viewers, dataset.videos)
+    return live, trained, dataset
+
+
+def choose_days(dataset: Dataset, trained_until: int, day: str | None) -> Days:
+    """The day, and up to 14 complete days of the training log before it.
+
+    Raises:
+        BadInput: see `report`.
+    """
+    first, last = int(dataset.events[c.RECEIVED_AT].min() or 0) // HOUR_MS, dataset.end_at // HOUR_MS  # type: ignore[arg-type]
+    end = last - o.SETTLED_H + 1 if day is None else _midnight(day) + DAY_H
+    if not first + DAY_H <= end <= last + 1:
+        raise BadInput(
+            f"{day or 'the last day'} is not in the log, which goes from {stamp(first * HOUR_MS)} to {stamp(last * HOUR_MS)}"
+        )
+    until = min(end - DAY_H, (trained_until // HOUR_MS) - o.SETTLED_H)
+    newest = until - (until - end) % DAY_H
+    reference = list(range(newest, first + DAY_H - 1, -DAY_H))[: watch.REFERENCE_DAYS][::-1]
+    if len(reference) < watch.FEWEST_REFERENCE_DAYS:
+        raise BadInput(f"only {len(reference)} days to compare with; a report needs {watch.FEWEST_REFERENCE_DAYS}")
+    return Days(end, reference)
+
+
+def _midnight(day: str) -> int:
+    try:
+        return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1_000) // HOUR_MS
+    except ValueError as error:
+        raise BadInput(f"a day is a date such as 2026-02-01, got '{day}'") from error
+
+
+def _day(rows: pl.DataFrame, end_hour: int) -> pl.DataFrame:
+    return rows.filter(pl.col(o.HOUR).is_between(end_hour - DAY_H, end_hour, closed="left"))
+
+
+def _sampled(rows: pl.DataFrame, number: int) -> pl.DataFrame:
+    chosen = rng.stream(0, "monitored rows", number).permutation(len(rows))[:_ROWS_PER_DAY]
+    return rows[np.sort(chosen)]
+
+
+def compare_features(dataset: Dataset, days: Sequence[pl.DataFrame]) -> list[FeatureDrift]:
+    """Every feature, for everyone and by segment; `days` are observations, the last one is today's."""
+    numbers = _feature_values(dataset, pl.concat(days))
+    bounds = np.cumsum([0, *(len(day) for day in days)])
+    spans = list(pairwise(bounds.tolist()))
+    found = []
+    for segment, masks in _segments(days):
+        for name, values in numbers.items():
+            split = [values[begin:end][mask] for (begin, end), mask in zip(spans, masks, strict=True)]
+            if any(np.isfinite(part).any() for part in split):
+                found.append(data_drift.numeric_drift(name, segment, split[:-1], split[-1]))
+    whole = [day.with_columns(pl.col(c.SOURCE).fill_null(c.UNKNOWN)) for day in days]
+    for name in _CATEGORIES:
+        listed = [day[name].to_list() for day in whole]
+        found.append(data_drift.category_drift(name, sg.EVERYONE, listed[:-1], listed[-1]))
+    return found
+
+
+def remarkable(features: Sequence[FeatureDrift]) -> list[FeatureDrift]:
+    """Those with PSI ≥ .1 whose p value survives the correction for all that were tested."""
+    q = benjamini_hochberg([feature.p for feature in features])
+    return [f for f, adjusted in zip(features, q, strict=True) if adjusted <= _LEVEL and f.psi >= _LEAST_PSI]
+
+
+def _segments(days: Sequence[pl.DataFrame]) -> list[tuple[str, list[NDArray[np.bool_]]]]:
+    """Name and masks by day, of segments with enough rows today."""
+    found = [(sg.EVERYONE, [np.ones(len(day), dtype=bool) for day in days])]
+    for by in o.VIEWER_SEGMENTS:
+        for value in sorted(days[-1][by].unique().to_list()):
+            masks = [(day[by] == value).to_numpy() for day in days]
+            if masks[-1].sum() >= _FEWEST_ROWS:
+                found.append((f"{by}={value}", masks))
+    return found
+
+
+def _feature_values(dataset: Dataset, rows: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Declared features as they were at each page, and what the log says of it."""
+    catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
+    videos = np.maximum(catalogue.rows(rows[c.VIDEO_ID].to_numpy()), 0)
+    built = offline.build(
+        dataset.events, catalogue, viewers,
+        viewer_ids=rows[c.VIEWER_ID].to_numpy(), at=rows[labels.AT].to_numpy(), video_rows=videos,
+    )  # fmt: skip
+    batch = built.batch(np.arange(len(rows)))
+    named = (
+        (built.schema.viewer_dense, batch.viewer.dense_BF),
+        (built.schema.video_dense, batch.video_dense_BKF[:, 0]),
+        (built.schema.cross_dense, batch.cross_dense_BKF[:, 0]),
+    )
+    values = {name: matrix[:, at].astype(np.float64) for names, matrix in named for at, name in enumerate(names)}
+    clicked = rows[labels.CLICKED].to_numpy()
+    seconds = rows[labels.WATCH_S].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    logged = {"watch_s": np.where(clicked, seconds, np.nan), "predicted": rows[o.PREDICTED].fill_null(np.nan).to_numpy()}
+    return {**values, **logged}
+
+
+def _feature_shift(drifted: Sequence[FeatureDrift], days: Days) -> Diagnosis | None:
+    if not drifted:
+        return None
+    first = max(drifted, key=lambda feature: feature.psi)
+    because = f"PSI of {first.feature} is {first.psi:.2f}, days like these stay under {first.limit:.2f}"
+    return shifted(first.feature, first.segment, days.end_hour - DAY_H, because)
+
+
+def _vectors(videos: pl.DataFrame, days: Sequence[pl.DataFrame]) -> Vectors | None:
+    known = videos.filter(pl.col(c.CONTENT).is_not_null()).select(c.VIDEO_ID, c.CONTENT)
+    contents = [np.array(day.join(known, on=c.VIDEO_ID)[c.CONTENT].to_list(), dtype=np.float32) for day in days]
+    if any(len(content) < 2 or not content.shape[-1] for content in contents):
+        return None
+    random, before = rng.stream(0, "monitored vectors"), np.concatenate(contents[:-1])
+    mapped = two_sample.FourierMap.draw(before.shape[1], two_sample.median_scale(before, random), random)
+    usual = [
+        mapped.mmd(np.concatenate([*contents[:at], *contents[at + 1 : -1]]), contents[at]) for at in range(len(contents) - 1)
+    ]
+    return Vectors(two_sample.centroid_distance(before, contents[-1]), mapped.mmd(before, contents[-1]), max(usual))
+
+
+def _performance(before: pl.DataFrame, today: pl.DataFrame) -> dict[str, Any] | None:
+    before, today = (part.drop_nulls(o.PREDICTED) for part in (before, today))
+    if min(len(before), len(today)) < _FEWEST_ROWS:
+        return None
+    calibrator = concept_drift.Calibrator.fit(before[o.PREDICTED].to_numpy(), before[labels.CLICKED].to_numpy())
+    predicted, clicked = today[o.PREDICTED].to_numpy(), today[labels.CLICKED].to_numpy()
+    return {
+        "estimated_rate": concept_drift.estimated_rate(calibrator, predicted, today[c.VIEWER_ID].to_numpy()).to_json(),
+        "click_rate": float(clicked.mean()),
+        "calibration_error": ece(clicked, calibrator(predicted), _CALIBRATION_BINS),
+    }
