@@ -1,7 +1,7 @@
 """A published release as something that answers: its recommender, the state it reads, the thread that keeps the state fresh.
 
-Each release in each process has its own keys in the store, filled from the release and brought up to date from the event log
-before the first request; so servers share nothing but the log, and a swap or a crash can neither lose nor double a count.
+Each release in each process has its own keys in the store, for what happened since it was trained, brought up to date from the
+event log before the first request; so servers share nothing but the log: a swap or a crash neither loses nor doubles a count.
 What is tried beside it (`trials`) goes with the live release: a swap begins it anew.
 """
 
@@ -15,6 +15,7 @@ from app.services import Live, new_id
 from app.trials import Opened, Trials
 from core.event_log import EventLog
 from data import tombstones
+from features.layered_store import LayeredStore
 from features.redis_store import RedisStore
 from serving.live import go_live
 from serving.releases import LoadedRelease, ReleaseHolder, load_release
@@ -49,14 +50,15 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
 
     def open_release(release_id: str) -> Opened:
         loaded = load_release(root, release_id, verify=True)
-        store = RedisStore(store_url, namespace=f"{release_id}:{new_id()[:8]}")
-        release = go_live(loaded, store, of_now=True)
+        since = RedisStore(store_url, namespace=f"{release_id}:{new_id()[:8]}")
+        store = LayeredStore(loaded.viewer_states(), since)
+        release = go_live(loaded, store, fill_store=False, of_now=True)
         for viewer_id in tombstones.read(root.parent).forgotten_at:  # the release was trained before they asked
             store.forget(viewer_id)
         consumer = release.consumer(log)
         consumer.replay()
         consumer.start()
-        return Opened(release, consumer, store)
+        return Opened(release, consumer, store, since.breaker)
 
     def build(release_id: str) -> Running:
         opened = open_release(release_id)
@@ -65,7 +67,7 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
         except BaseException:
             opened.close()
             raise
-        loaded, store = opened.release.loaded, opened.store
+        loaded = opened.release.loaded
         live = Live(
             release_id=release_id,
             recommender=trials,
@@ -74,7 +76,7 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
             search=loaded.search,
             cards=Cards(loaded.catalogue),
             deadline_ms=loaded.config.deadline_ms,
-            breakers=lambda: {"store": store.breaker, **trials.breakers},
+            breakers=lambda: {"store": opened.breaker, **trials.breakers},
             facts=_facts(loaded),
         )
         return Running(live, opened, trials)

@@ -21,7 +21,7 @@ from experiments import served
 from experiments.canary import Phase
 from experiments.config import ExperimentsConfig
 from features.breaker import Breaker
-from features.redis_store import RedisStore
+from features.store import OnlineStore
 from serving.arms import ArmRecommender, met
 from serving.consumer import Consumer
 from serving.counterfactual import Subjects
@@ -37,7 +37,9 @@ class Opened:
 
     release: LiveRelease
     consumer: Consumer
-    store: RedisStore
+    store: OnlineStore
+    breaker: Breaker
+    """Of the store."""
 
     def notify(self) -> None:
         """There is something new in the log."""

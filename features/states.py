@@ -23,6 +23,8 @@ from features.tiles import EventArrays, Ints, Sum
 
 FILE = "viewer_states.parquet"
 _LISTS = {"counts": 3, "clicks": 2, "watches": 1}
+_TILES = 1 << 48
+"""More than there are tiles on either side of zero, so that a window sum and a tile fit one integer."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,13 @@ def of_events(arrays: EventArrays, definitions: Definitions, newest_at: int) -> 
 def added(state: ViewerState, update: ViewerState, keep_from: Ints) -> ViewerState:
     """state ⊕ update, for one viewer."""
     counts = np.concatenate([state.counts, update.counts])
-    counts = counts[counts[:, 1] >= keep_from[counts[:, 0]]]
-    keys, inverse = np.unique(counts[:, :2], axis=0, return_inverse=True)
+    index, tile, amount = counts[counts[:, 1] >= keep_from[counts[:, 0]]].T
+    keys, where = np.unique(index * _TILES + tile, return_inverse=True)
+    index = (keys + _TILES // 2) // _TILES
     amounts = np.zeros(len(keys), dtype=np.int64)
-    np.add.at(amounts, inverse.ravel(), counts[:, 2])
+    np.add.at(amounts, where, amount)
     return ViewerState(
-        counts=np.concatenate([keys, amounts[:, None]], axis=1),
+        counts=np.stack([index, keys - index * _TILES, amounts], axis=1),
         clicks=np.concatenate([update.clicks, state.clicks])[:SEEN_LIMIT],
         watches=np.concatenate([update.watches, state.watches])[:REMEMBERED_WATCHES],
     )

@@ -7,6 +7,7 @@ import pytest
 from app.live import LiveReleases, Running
 from app.trials import Opened
 from core.errors import ReleaseRefused, StoreUnavailable
+from features.breaker import Breaker
 
 
 @dataclass
@@ -30,8 +31,10 @@ class Spy:
 
 
 def running(live, spy, *challengers):
-    trials = SimpleNamespace(challengers=lambda: [Opened(None, each, each) for each in challengers], close=lambda: None)
-    return Running(live, Opened(None, spy, spy), trials)
+    trials = SimpleNamespace(
+        challengers=lambda: [Opened(None, each, each, Breaker()) for each in challengers], close=lambda: None
+    )
+    return Running(live, Opened(None, spy, spy, Breaker()), trials)
 
 
 def test_feedback_goes_to_the_release_that_is_live_now(site):
@@ -50,7 +53,7 @@ def test_feedback_goes_to_the_release_that_is_live_now(site):
 
 def test_a_replaced_release_leaves_the_store_after_its_last_requests(site):
     consumer, store = Spy(), Spy()
-    Opened(None, consumer, store).retire(after_s=0.01)
+    Opened(None, consumer, store, Breaker()).retire(after_s=0.01)
     assert store.calls == []
     deadline = time.monotonic() + 10
     while "close" not in store.calls and time.monotonic() < deadline:
@@ -64,7 +67,7 @@ def test_a_store_that_is_gone_does_not_keep_a_release_from_closing(site):
             raise StoreUnavailable("gone")
 
     store = Gone()
-    Opened(None, Spy(), store).close()
+    Opened(None, Spy(), store, Breaker()).close()
     assert store.calls == ["close"]
 
 

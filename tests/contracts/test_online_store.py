@@ -9,6 +9,7 @@ import pytest
 from core.settings import Settings
 from features.definitions import REMEMBERED_WATCHES, default_definitions
 from features.kinds import SEEN_LIMIT
+from features.layered_store import LayeredStore
 from features.memory_store import MemoryStore
 from features.redis_server import running
 from features.redis_store import RedisStore
@@ -132,3 +133,31 @@ class TestRedisStore(OnlineStoreContract):
         store = RedisStore(url, f"contract{next(_NAMESPACES)}", timeout_s=5.0)
         yield store
         store.close()
+
+
+class TestLayeredStore(OnlineStoreContract):
+    """Whatever the release held does not show in the contract; what it adds is below."""
+
+    @pytest.fixture
+    def store(self):
+        store = LayeredStore(states({77: state([(0, 1, 1)])}, keep_from=-9), MemoryStore())
+        assert store.forget(77)
+        return store
+
+    def test_a_viewer_is_what_the_release_knew_and_what_came_since(self):
+        base = states({3: state([(0, 10, 3), (1, -2, 1)], [(7, 70)], [5]), 8: state([(2, 1, 1)])}, keep_from=-9)
+        store = LayeredStore(base, MemoryStore())
+        assert_holds(store, 3, base[0])
+        store.apply(states({3: state([(0, 10, 2), (0, 11, 1)], [(9, 90)], [6]), 5: state(watches=[4])}, keep_from=-9))
+        assert_holds(store, 3, state([(0, 10, 5), (0, 11, 1), (1, -2, 1)], [(9, 90), (7, 70)], [6, 5]))
+        assert_holds(store, 5, state(watches=[4]))
+        assert_holds(store, 4, state())
+        assert [found.counts.tolist() for found in store.read([8, 8])] == [[[2, 1, 1]]] * 2
+        assert store.size() == 4  # the third counts in both layers
+
+    def test_forgetting_reaches_both_layers(self):
+        store = LayeredStore(states({3: state([(0, 10, 3)])}), MemoryStore())
+        store.apply(states({3: state([(0, 10, 2)])}))
+        assert [store.forget(3), store.forget(3)] == [True, False]
+        store.apply(states({3: state([(0, 12, 1)])}))
+        assert_holds(store, 3, state([(0, 12, 1)]))

@@ -1,0 +1,64 @@
+"""OnlineStore in two layers: what a release knew of its viewers, in this process, and what happened since, in any store.
+
+States add up, so a read is release ⊕ since. A service that starts has nothing to copy, and the store below holds, and sends,
+only what is newer than the release.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from features.states import ViewerState, ViewerStates, added
+from features.store import OnlineStore
+
+
+class LayeredStore:
+    """See OnlineStore. Safe for as many threads as the store below."""
+
+    def __init__(self, base: ViewerStates, since: OnlineStore) -> None:
+        """Over the states of a release; `since` begins without any of its viewers."""
+        self._base, self._since = base, since
+        self._gone: set[int] = set()
+        """Viewers whose base no longer counts."""
+
+    def read(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """See OnlineStore."""
+        since = self._since.read(viewer_ids)
+        return [self._both(int(viewer_id), newer) for viewer_id, newer in zip(viewer_ids, since, strict=True)]
+
+    def apply(self, updates: ViewerStates) -> None:
+        """See OnlineStore."""
+        self._since.apply(updates)
+
+    def load(self, states: ViewerStates) -> None:
+        """See OnlineStore."""
+        self._since.load(states)
+        self._gone.update(states.viewer_ids.tolist())
+
+    def forget(self, viewer_id: int) -> bool:
+        """See OnlineStore."""
+        known = self._of_release(viewer_id) is not None
+        self._gone.add(viewer_id)
+        return self._since.forget(viewer_id) or known
+
+    def clear(self) -> None:
+        """See OnlineStore. What the release holds goes with the process."""
+        self._gone.update(self._base.viewer_ids.tolist())
+        self._since.clear()
+
+    def size(self) -> int:
+        """See OnlineStore. A viewer of the release who has come since counts in both layers."""
+        return len(self._base) - len(self._gone.intersection(self._base.viewer_ids.tolist())) + self._since.size()
+
+    def close(self) -> None:
+        """See OnlineStore."""
+        self._since.close()
+
+    def _both(self, viewer_id: int, newer: ViewerState) -> ViewerState:
+        older = self._of_release(viewer_id)
+        return newer if older is None else added(older, newer, self._base.keep_from)
+
+    def _of_release(self, viewer_id: int) -> ViewerState | None:
+        place = int(np.searchsorted(self._base.viewer_ids, viewer_id))
+        held = place < len(self._base) and self._base.viewer_ids[place] == viewer_id and viewer_id not in self._gone
+        return self._base[place] if held else None
