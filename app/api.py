@@ -1,6 +1,6 @@
 """The JSON routes. They only translate: external ids in, slates out; every decision is made in `serving`.
 
-A page is computed on the event loop: it takes a few milliseconds of arrays, less than a hop to a thread and back would buy.
+Pages are decided on a thread beside the event loop (`together`); everything else takes less than the way there and back.
 """
 
 from dataclasses import replace

@@ -52,11 +52,15 @@ class Breaker:
         try:
             yield
         except self._error:
-            with self._lock:
-                self._failures += 1
-                self._retry_at = self._monotonic() + self._pause_s
+            self.failed()
             raise
         self._failures = 0
+
+    def failed(self) -> None:
+        """Count a failure: `guard` does where it sees one, a caller who gave up on a call says so."""
+        with self._lock:
+            self._failures += 1
+            self._retry_at = self._monotonic() + self._pause_s
 
     def _admit(self) -> None:
         with self._lock:

@@ -1,10 +1,18 @@
 import asyncio
+import dataclasses
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from app.together import MAX_TOGETHER, Together
+from core.errors import Unavailable
 from core.policy import Request
+from serving import fakes, trace
+from serving.config import ServingConfig
+from serving.recommender import Recommender as RealRecommender
+from serving.watchdog import Watchdog
 
 
 class Recommender:
@@ -77,3 +85,69 @@ def test_a_client_that_left_disturbs_nobody():
         return await here
 
     assert asyncio.run(run()) == "here False"
+
+
+def test_who_comes_while_a_page_is_decided_is_decided_next_and_the_event_loop_goes_on():
+    go, begun = threading.Event(), threading.Event()
+
+    class Slow(Recommender):
+        def recommend(self, requests, *, explain=False):
+            begun.set()
+            assert go.wait(10)
+            return super().recommend(requests, explain=explain)
+
+    recommender = Slow()
+
+    async def run():
+        together, live = Together(), SimpleNamespace(recommender=recommender)
+        first = asyncio.ensure_future(together.recommend(live, Request("0", 0, 0), explain=False))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        more = [asyncio.ensure_future(together.recommend(live, Request(str(i), i, 0), explain=False)) for i in (1, 2)]
+        await asyncio.sleep(0.01)
+        go.set()
+        return await asyncio.gather(first, *more)
+
+    assert asyncio.run(run()) == ["0 False", "1 False", "2 False"]
+    assert recommender.batches == [["0"], ["1", "2"]]
+
+
+def test_a_page_whose_part_hangs_is_decided_again_without_it():
+    dog, go = Watchdog("ranker", 0.02), threading.Event()
+
+    class Hanging(Recommender):
+        def recommend(self, requests, *, explain=False):
+            try:
+                dog.call(lambda: go.wait(10))
+            except Unavailable:
+                return super().recommend(requests, explain=explain)
+            raise AssertionError("the part should not have returned in time")
+
+    assert ask(Hanging(), 2) == ["0 False", "1 False"]
+    go.set()
+
+
+@pytest.mark.parametrize(("part", "reason"), [("ranker", trace.NO_RANKER), ("encoder", trace.NO_VECTOR)])
+def test_a_part_that_hangs_costs_its_limit_once_and_then_nothing(part, reason):
+    go, asked = threading.Event(), []
+
+    def hang(*arguments):
+        asked.append(part)
+        go.wait(20)
+
+    config = ServingConfig(part_limit_ms=20.0)
+    parts = fakes.parts(config=config)
+    scorer, encoder = fakes.Scorer(), fakes.Encoder(parts.video_VD)
+    object.__setattr__(scorer if part == "ranker" else encoder, "score" if part == "ranker" else "encode", hang)
+    recommender = RealRecommender(dataclasses.replace(parts, scorer=scorer, encoder=encoder))
+
+    async def run():
+        together, live = Together(), SimpleNamespace(recommender=recommender)
+        request = Request("r", 1, fakes.NOW, answer_by_s=time.monotonic() + 3_600)
+        return [await together.recommend(live, request, explain=False) for _ in range(20)]
+
+    slates = asyncio.run(run())
+    assert {slate.degraded for slate in slates} == {(reason,)}
+    assert {len(slate.video_ids) for slate in slates} == {10}
+    assert asked == [part]
+    go.set()

@@ -1,11 +1,9 @@
 """Deadlines: what begins too late is left out, said so, and there is still a page."""
 
 import dataclasses
-import threading
 import time
 
 import numpy as np
-import pytest
 
 from core.policy import Request
 from serving import fakes, trace
@@ -58,27 +56,6 @@ def test_no_stage_begins_after_the_deadline(monkeypatch):
 def test_where_nobody_waits_nothing_is_left_out(monkeypatch):
     monkeypatch.setattr(trace.time, "monotonic", lambda: 1e12)
     assert ask(fakes.parts(), None).degraded == ()
-
-
-@pytest.mark.parametrize(("part", "reason"), [("ranker", trace.NO_RANKER), ("encoder", trace.NO_VECTOR)])
-def test_a_part_that_hangs_costs_its_limit_once_and_then_nothing(part, reason):
-    go, asked = threading.Event(), []
-
-    def hang(*arguments):
-        asked.append(part)
-        go.wait(20)
-
-    config = ServingConfig(part_limit_ms=20.0)
-    parts = fakes.parts(config=config)
-    scorer, encoder = fakes.Scorer(), fakes.Encoder(parts.video_VD)
-    object.__setattr__(scorer if part == "ranker" else encoder, "score" if part == "ranker" else "encode", hang)
-    recommender = Recommender(dataclasses.replace(parts, scorer=scorer, encoder=encoder))
-    for _ in range(20):
-        slate = recommender.recommend([Request("r", 1, fakes.NOW, answer_by_s=time.monotonic() + 3_600)])[0]
-        assert slate.degraded == (reason,)
-        assert len(slate.video_ids) == 10
-    assert asked == [part]
-    go.set()
 
 
 def test_a_trace_knows_its_stage_and_what_is_needed():

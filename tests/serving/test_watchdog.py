@@ -1,38 +1,79 @@
+import queue
 import threading
 
 import pytest
 
 from core.errors import Unavailable
 from features.breaker import Breaker
-from serving.watchdog import Watchdog
+from serving.watchdog import Watchdog, Worker
 
 
-def test_what_the_part_returns_comes_back_from_one_thread_of_its_own():
+@pytest.fixture
+def worker():
+    worker = Worker()
+    worker.start()
+    yield worker
+    worker.end()
+
+
+def decide(worker, call):
+    """What the call returned, or the text of what it raised, on the worker."""
+    answers = queue.SimpleQueue()
+    worker.put(call, lambda result, error: answers.put(result if error is None else str(error)))
+    return answers
+
+
+def waited(condition):
+    for _ in range(1_000):
+        if condition():
+            return True
+        threading.Event().wait(0.005)
+    return False
+
+
+def test_a_part_runs_on_the_worker_and_its_result_comes_back(worker):
     dog = Watchdog("ranker", 5.0)
-    names = {dog.call(lambda: threading.current_thread().name) for _ in range(5)}
-    assert names == {"ranker"}
+    names = {decide(worker, lambda: dog.call(lambda: threading.current_thread().name)).get(timeout=5) for _ in range(3)}
+    assert names == {"pages"}
     assert not dog.breaker.is_open
 
 
-def test_a_failure_is_said_with_its_cause():
+def test_a_failure_is_said_with_its_cause(worker):
+    dog = Watchdog("ranker", 5.0)
+    assert (
+        decide(worker, lambda: dog.call(lambda: 1 / 0)).get(timeout=5)
+        == "the ranker failed: ZeroDivisionError: division by zero"
+    )
     with pytest.raises(Unavailable, match="the ranker failed: ZeroDivisionError"):
-        Watchdog("ranker", 5.0).call(lambda: 1 / 0)
+        dog.call(lambda: 1 / 0)
 
 
-def test_a_part_that_hangs_is_given_up_on_and_not_asked_until_it_returns():
+def test_a_part_that_hangs_is_given_up_on_and_not_asked_until_it_returns(worker):
     now, go, asked = [0.0], threading.Event(), []
     dog = Watchdog("index", 0.02, Breaker(monotonic=lambda: now[0], name="index", error=Unavailable))
-    with pytest.raises(Unavailable, match="longer than 20 ms"):
-        dog.call(lambda: go.wait(10))
+    answers = decide(worker, lambda: dog.call(lambda: go.wait(10)))
+    assert waited(lambda: worker.patience_s() == 0)
+    worker.leave_behind()
     for _ in range(2):
         with pytest.raises(Unavailable, match="earlier call"):
             dog.call(lambda: asked.append("while stuck"))
     assert dog.breaker.is_open
     now[0] = 1.5
     go.set()
-    dog._stuck.result(10)
+    worker.join(5)
+    assert not worker.is_alive()
+    assert answers.empty()  # nobody hears of a page that another worker decided
     dog.call(lambda: asked.append("after"))
     assert asked == ["after"]
+
+
+def test_a_part_in_time_is_waited_for(worker):
+    dog, go = Watchdog("index", 60.0), threading.Event()
+    answers = decide(worker, lambda: dog.call(lambda: go.wait(10)))
+    assert waited(lambda: worker.part is dog)
+    assert 0 < worker.patience_s() <= 60
+    go.set()
+    assert answers.get(timeout=5) is True
 
 
 def test_after_three_failures_the_part_is_left_alone_until_the_pause_is_over():
@@ -48,10 +89,9 @@ def test_after_three_failures_the_part_is_left_alone_until_the_pause_is_over():
     assert not dog.breaker.is_open
 
 
-def test_its_thread_ends_with_it():
-    dog = Watchdog("short lived", 5.0)
-    dog.call(lambda: None)
-    thread = dog._thread
-    del dog
-    thread.join(5)
-    assert not thread.is_alive()
+def test_a_worker_left_behind_ends():
+    worker = Worker()
+    worker.start()
+    worker.leave_behind()
+    worker.join(5)
+    assert not worker.is_alive()
