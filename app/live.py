@@ -57,6 +57,7 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
             store.forget(viewer_id)
         consumer = release.consumer(log)
         consumer.replay()
+        store.settle()
         consumer.start()
         return Opened(release, consumer, store, since.breaker)
 

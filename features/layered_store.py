@@ -1,14 +1,14 @@
-"""OnlineStore in two layers: what a release knew of its viewers, in this process, and what happened since, in any store.
+"""OnlineStore in two layers: what was known of viewers when this process began, in its memory, and what came since, in a store.
 
-States add up, so a read is release ⊕ since. A service that starts has nothing to copy, and the store below holds, and sends,
-only what is newer than the release.
+States add up, so a read is base ⊕ since. The base is a release's states and what the log holds beyond them: a service that
+starts copies nothing, event by event, into the store below, which holds, and sends, only what is new.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from features.states import ViewerState, ViewerStates, added
+from features.states import ViewerState, ViewerStates, added, merged
 from features.store import OnlineStore
 
 
@@ -16,8 +16,8 @@ class LayeredStore:
     """See OnlineStore. Safe for as many threads as the store below."""
 
     def __init__(self, base: ViewerStates, since: OnlineStore) -> None:
-        """Over the states of a release; `since` begins without any of its viewers."""
-        self._base, self._since = base, since
+        """Over the states of a release; `since` is empty. Until `settle`, one thread brings the base up to date."""
+        self._base, self._since, self._settled = base, since, False
         self._gone: set[int] = set()
         """Viewers whose base no longer counts."""
 
@@ -28,7 +28,15 @@ class LayeredStore:
 
     def apply(self, updates: ViewerStates) -> None:
         """See OnlineStore."""
-        self._since.apply(updates)
+        if self._settled:
+            self._since.apply(updates)
+        else:
+            self._base = merged(self._base.without(sorted(self._gone)) if self._gone else self._base, updates)
+            self._gone.clear()
+
+    def settle(self) -> None:
+        """The base is up to date: from now on, by many threads, what comes goes into the store below."""
+        self._settled = True
 
     def load(self, states: ViewerStates) -> None:
         """See OnlineStore."""
@@ -37,17 +45,17 @@ class LayeredStore:
 
     def forget(self, viewer_id: int) -> bool:
         """See OnlineStore."""
-        known = self._of_release(viewer_id) is not None
+        known = self._of_base(viewer_id) is not None
         self._gone.add(viewer_id)
         return self._since.forget(viewer_id) or known
 
     def clear(self) -> None:
-        """See OnlineStore. What the release holds goes with the process."""
+        """See OnlineStore. The base goes with the process."""
         self._gone.update(self._base.viewer_ids.tolist())
         self._since.clear()
 
     def size(self) -> int:
-        """See OnlineStore. A viewer of the release who has come since counts in both layers."""
+        """See OnlineStore. A viewer of the base who has come since counts twice."""
         return len(self._base) - len(self._gone.intersection(self._base.viewer_ids.tolist())) + self._since.size()
 
     def close(self) -> None:
@@ -55,10 +63,10 @@ class LayeredStore:
         self._since.close()
 
     def _both(self, viewer_id: int, newer: ViewerState) -> ViewerState:
-        older = self._of_release(viewer_id)
+        older = self._of_base(viewer_id)
         return newer if older is None else added(older, newer, self._base.keep_from)
 
-    def _of_release(self, viewer_id: int) -> ViewerState | None:
+    def _of_base(self, viewer_id: int) -> ViewerState | None:
         place = int(np.searchsorted(self._base.viewer_ids, viewer_id))
         held = place < len(self._base) and self._base.viewer_ids[place] == viewer_id and viewer_id not in self._gone
         return self._base[place] if held else None

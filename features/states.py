@@ -51,6 +51,11 @@ class Ragged:
     def __getitem__(self, place: int) -> Ints:
         return self.values[self.offsets[place] : self.offsets[place + 1]]
 
+    def where(self, kept: NDArray[np.bool_]) -> "Ragged":
+        """The lists of a mask [N], copied."""
+        sizes = np.diff(self.offsets)
+        return Ragged(self.values[np.repeat(kept, sizes)], np.append(0, np.cumsum(sizes[kept])))
+
 
 @dataclass(frozen=True)
 class ViewerStates:
@@ -69,6 +74,12 @@ class ViewerStates:
 
     def __getitem__(self, place: int) -> ViewerState:
         return ViewerState(self.counts[place], self.clicks[place], self.watches[place])
+
+    def without(self, viewer_ids: Sequence[int]) -> "ViewerStates":
+        """Everybody else, copied."""
+        kept = ~np.isin(self.viewer_ids, np.asarray(viewer_ids, dtype=np.int64))
+        counts, clicks, watches = (each.where(kept) for each in (self.counts, self.clicks, self.watches))
+        return ViewerStates(self.viewer_ids[kept], counts, clicks, watches, self.keep_from)
 
     def save(self, path: Path) -> None:
         """Write one Parquet file, one row per viewer."""
@@ -132,6 +143,39 @@ def added(state: ViewerState, update: ViewerState, keep_from: Ints) -> ViewerSta
     )
 
 
+def merged(states: ViewerStates, updates: ViewerStates) -> ViewerStates:
+    """states ⊕ updates, for everybody in either."""
+    viewer_ids = np.union1d(states.viewer_ids, updates.viewer_ids)
+    both = (updates, states)  # what is latest comes first
+    keep_from = np.maximum(states.keep_from, updates.keep_from)
+
+    def end_to_end(name: str) -> tuple[Ints, NDArray]:
+        lists: list[Ragged] = [getattr(each, name) for each in both]
+        places = [np.searchsorted(viewer_ids, each.viewer_ids) for each in both]
+        owner = [np.repeat(place, np.diff(each.offsets)) for place, each in zip(places, lists, strict=True)]
+        return np.concatenate([each.values for each in lists]), np.concatenate(owner)
+
+    return ViewerStates(
+        viewer_ids=viewer_ids,
+        counts=_summed(*end_to_end("counts"), keep_from, len(viewer_ids)),
+        clicks=_first(*end_to_end("clicks"), SEEN_LIMIT, len(viewer_ids)),
+        watches=_first(*end_to_end("watches"), REMEMBERED_WATCHES, len(viewer_ids)),
+        keep_from=keep_from,
+    )
+
+
+def _summed(counts: Ints, owner: NDArray, keep_from: Ints, num: int) -> Ragged:
+    """One counter for each viewer, window sum and tile that is not over."""
+    kept = counts[:, 1] >= keep_from[counts[:, 0]]
+    counts, owner = counts[kept], owner[kept]
+    order = np.lexsort((counts[:, 1], counts[:, 0], owner))
+    counts, owner = counts[order], owner[order]
+    keys = np.column_stack([owner, counts[:, :2]])
+    begins = np.flatnonzero(np.append(True, (keys[1:] != keys[:-1]).any(axis=1))[: len(keys)])
+    sums = np.add.reduceat(counts[:, 2], begins) if len(begins) else counts[:, 2]
+    return Ragged(np.column_stack([counts[begins, :2], sums]), _offsets(owner[begins], num))
+
+
 def _count(arrays: EventArrays, rows: NDArray, sums: Sequence[Sum], keep_from: Ints, num: int) -> Ragged:
     """Amounts added up by viewer, window sum and tile."""
     blocks, owners = [np.empty((0, 3), dtype=np.int64)], [np.empty(0, dtype=np.int64)]
@@ -155,12 +199,15 @@ def _count(arrays: EventArrays, rows: NDArray, sums: Sequence[Sum], keep_from: I
 
 def _latest(values: Ints, positions: Ints, rows: NDArray, limit: int, num: int) -> Ragged:
     """The last `limit` of each viewer's values at `positions`, latest first."""
-    positions = positions[::-1]
-    positions = positions[np.argsort(rows[positions], kind="stable")]
-    owner = rows[positions]
-    rank = np.arange(len(owner)) - _offsets(owner, num)[owner]
-    positions, owner = positions[rank < limit], owner[rank < limit]
-    return Ragged(values[positions], _offsets(owner, num))
+    return _first(values[positions[::-1]], rows[positions[::-1]], limit, num)
+
+
+def _first(values: Ints, owner: NDArray, limit: int, num: int) -> Ragged:
+    """The first `limit` of each viewer's values, in their order."""
+    order = np.argsort(owner, kind="stable")
+    values, owner = values[order], owner[order]
+    kept = np.arange(len(owner)) - _offsets(owner, num)[owner] < limit
+    return Ragged(values[kept], _offsets(owner[kept], num))
 
 
 def _offsets(owner: NDArray, num: int) -> Ints:

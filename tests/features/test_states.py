@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from features.definitions import default_definitions
 from features.memory_store import MemoryStore
-from features.states import ViewerStates, empty_state, of_events, viewer_states
+from features.states import ViewerStates, empty_state, merged, of_events, viewer_states
 from features.tiles import EventArrays
 from features.video_state import VideoState
 from tests.features import logs
@@ -26,11 +26,28 @@ def test_states_add_up(events, cut):
     if not len(arrays):
         return
     newest = int(arrays.received_at[-1])
-    whole, parts = MemoryStore(), MemoryStore()
+    whole, parts, once = MemoryStore(), MemoryStore(), MemoryStore()
     whole.load(of_events(arrays, DEFINITIONS, newest))
-    for chosen in (np.arange(len(arrays))[:cut], np.arange(len(arrays))[cut:]):
-        parts.apply(of_events(arrays.take(chosen), DEFINITIONS, newest))
+    first, second = (
+        of_events(arrays.take(chosen), DEFINITIONS, newest)
+        for chosen in (np.arange(len(arrays))[:cut], np.arange(len(arrays))[cut:])
+    )
+    parts.apply(first)
+    parts.apply(second)
+    once.load(merged(first, second))
     assert held(parts, logs.VIEWER_IDS.tolist()) == held(whole, logs.VIEWER_IDS.tolist())
+    assert held(once, logs.VIEWER_IDS.tolist()) == held(whole, logs.VIEWER_IDS.tolist())
+
+
+def test_without_some_viewers_the_others_stay():
+    states = viewer_states(logs.random_log(4, 500), CATALOGUE, DEFINITIONS, FAR)
+    gone = states.viewer_ids[1::2].tolist()
+    whole, rest = MemoryStore(), MemoryStore()
+    whole.load(states)
+    rest.load(states.without(gone))
+    others = states.viewer_ids[::2].tolist()
+    assert held(rest, others) == held(whole, others)
+    assert held(rest, gone) == held(MemoryStore(), gone)
 
 
 @settings(max_examples=20, deadline=None)
