@@ -5,7 +5,7 @@
 The floor is the sum of what no server can leave out, each by the fastest implementation that is installed here, on one thread:
 
     index        the nearest videos at the served recall: the served index, or a scan in 16 bits, whichever is faster
-    store        one exchange over a socket for the same bytes of viewer state, not parsed
+    store        one exchange over a socket for the same bytes of viewer state that is newer than the process, not parsed
     gather       the ranker's rows of 500 candidates out of the tables of all videos
     ranker       the network over 500 candidates: ONNX Runtime, or PyTorch over the same graph's matrices in bf16
     json         the bytes of the page
@@ -37,6 +37,7 @@ from benchmarks.enlarged import enlarge
 from core import rng, settings
 from core.policy import Request
 from features import redis_server
+from features.layered_store import LayeredStore
 from features.redis_store import RedisStore
 from pipelines import spaces
 from pipelines.spaces import Space
@@ -74,7 +75,8 @@ def measure(num_videos: int, name: str | None) -> dict[str, Any]:
     whole_ms, http_ms, body = _served(space)
     with redis_server.running(environment) as url:
         store = RedisStore(url, namespace=NAMESPACE, timeout_s=5.0)
-        live = go_live(load_release(space.releases, (space.releases / "live").read_text().strip()), store)
+        loaded = load_release(space.releases, (space.releases / "live").read_text().strip())
+        live = go_live(loaded, LayeredStore(loaded.viewer_states(), store), fill_store=False)
         kernels, choices, recall = _kernels(live, url, body)
     kernels["http"] = http_ms
     floor_ms = sum(kernels.values())

@@ -19,6 +19,7 @@ from benchmarks import results_file
 from core import rng, settings
 from core.policy import HOME, UP_NEXT, Request
 from features import redis_server
+from features.layered_store import LayeredStore
 from features.redis_store import RedisStore
 from pipelines import spaces
 from serving.live import LiveRelease, go_live
@@ -46,7 +47,8 @@ def measure(num: int, space: str | None, release: str) -> dict[str, Any]:
     release_id = (root / release).read_text().strip() if (root / release).is_file() else release
     with redis_server.running(environment) as url:
         store = RedisStore(url, namespace=release_id, timeout_s=5.0)
-        live = go_live(load_release(root, release_id), store)
+        loaded = load_release(root, release_id)
+        live = go_live(loaded, LayeredStore(loaded.viewer_states(), store), fill_store=False)
         requests = _requests(live, WARM_UP + num + TRACED)
         for request in requests[:WARM_UP]:
             live.recommender.recommend([request])

@@ -77,6 +77,10 @@ class VectorIndex:
             rows[:, :reach] = found
         return (scores, rows) if self.newer is None else self._merged(scores, rows, *self.newer.search(queries_BD, k))
 
+    def harder(self, effort: int) -> "VectorIndex":
+        """The same index, searched with another effort; its recall is not known."""
+        return replace(self, effort=effort, recall=float("nan"))
+
     def extended(self, vectors: Floats, config: IndexConfig | None = None, most: float = 0.1) -> "VectorIndex":
         """An index over all of `vectors`, of which the first `num` are in this one.
 
@@ -137,7 +141,7 @@ def build(vectors: Floats, config: IndexConfig, queries: Floats | None = None) -
         IndexRefused: recall stays below `config.min_recall` at `config.max_effort`.
     """
     vectors = _checked(vectors)
-    kind = _kind(len(vectors), config)
+    kind = served_kind(len(vectors), config)
     if kind == EXACT or not len(vectors):
         exact = faiss.IndexFlatIP(vectors.shape[1])
         exact.add(vectors)
@@ -193,7 +197,8 @@ def _checked(vectors: Floats) -> Floats:
     return vectors
 
 
-def _kind(num: int, config: IndexConfig) -> str:
+def served_kind(num: int, config: IndexConfig) -> str:
+    """The kind of index that `build` makes over so many vectors."""
     if config.kind != "auto":
         return config.kind
     return EXACT if num < config.exact_below else HALF if num < config.scan_below else IVFPQ
