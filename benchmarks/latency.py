@@ -39,7 +39,7 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
         ready_s = time.monotonic() - began
         found = load.run(port, load.pages(rate, seconds, num_viewers=NUM_VIEWERS))
         stages = _stages(f"http://127.0.0.1:{port}")
-        memory_mib = _resident_mib(service.pid)
+        memory_mib = resident_mib(service.pid)
     if any(answer.status != 200 for answer in found):
         raise RuntimeError(f"{sum(answer.status != 200 for answer in found)} of {len(found)} pages were not answered")
     latencies = [answer.waited_ms for answer in found if answer.visit.due_s > WARM_UP_S]
@@ -61,7 +61,8 @@ def _stages(url: str) -> dict[str, float]:
     return {stage: round(statistics.median(values), 3) for stage, values in collected.items()}
 
 
-def _resident_mib(pid: int) -> int:
+def resident_mib(pid: int) -> int:
+    """Resident memory of a process."""
     line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
     return int(line.split()[1]) // 1024
 
