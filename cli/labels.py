@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Labels: programmatic, active, delayed.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Labels: programmatic, by people, active, delayed.", no_args_is_help=True, rich_markup_mode=None)
+human = typer.Typer(help="What people answered on the service's page /label.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(human, name="human")
 
 SpaceOption = Annotated[str | None, typer.Option(help="Dataset; the last trained one, or the tiny world, by default.")]
 JsonOption = Annotated[Path | None, typer.Option(help="Write the result here as JSON.")]
@@ -16,16 +18,20 @@ ShareOption = Annotated[float | None, typer.Option(help="Share of such videos, i
 def programmatic(
     space: SpaceOption = None, clickbait: ShareOption = None, kids: ShareOption = None, top: int = 5, json: JsonOption = None
 ) -> None:
-    """Clickbait and kids: what labelling functions say, and what a label model makes of it."""
+    """Clickbait and kids: what labelling functions say, what a label model makes of it, and how people correct that."""
     from rich.markup import escape
     from rich.table import Table
 
     from cli.console import console, write_json
     from core import settings
-    from pipelines import labels
+    from pipelines import labelling, labels
 
     priors = {name: share for name, share in (("clickbait", clickbait), ("kids", kids)) if share is not None}
-    answers = labels.programmatic(labels.open_dataset(settings.load().var_dir, space), priors)
+    var_dir = settings.load().var_dir
+    dataset, people = labels.open_dataset(var_dir, space), labelling.people(labelling.folder(var_dir, space))
+    answers = labels.programmatic(dataset, priors)
+    if people:
+        answers = [labelling.corrected(answer, dataset, people) for answer in answers]
     for answer in answers:
         model, found = answer.model, answer.labels.sort("probability", descending=True)
         table = Table(f"[bold]{answer.question}[/]", "votes on", "yes if it is", "yes if it is not", box=None)
@@ -35,6 +41,8 @@ def programmatic(
             table.add_row(name, f"{coverage:.0%}", f"{yes:.2f}", f"{no:.2f}")
         console.print(table)
         console.print(f"  {(found['probability'] > 0.5).sum():,} of {len(found):,} videos are likelier than not")
+        if answer.num_human:
+            console.print(f"  {answer.num_human:,} of them labelled by people, whom the others follow where they are alike")
         for first, second, excess in model.pairs[:3]:
             console.print(f"  [dim]counted less: '{answer.names[first]}' and '{answer.names[second]}' agree ({excess:.2f})[/]")
         for row in found.head(top).iter_rows(named=True):
@@ -84,3 +92,41 @@ def delay(space: SpaceOption = None, json: JsonOption = None) -> None:
         table.add_row(wait.kind, f"{wait.num_labels:,}", *windows, f"{wait.rate:.3f}", f"{wait.naive_rate:.3f}")
     console.print(table)
     write_json(json, {"waits": [asdict(wait) for wait in waits]})
+
+
+@human.command("list")
+def list_(space: SpaceOption = None, json: JsonOption = None) -> None:
+    """How many answers there are by question, and how often two people disagree."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from cli.console import console, write_json
+    from core import settings
+    from pipelines import labelling
+
+    found = labelling.summary(labelling.folder(settings.load().var_dir, space))
+    table = Table("question", "people", "videos", "yes", "no", "skipped", "asked twice", "disagree", "wrong answers", box=None)
+    for one in found:
+        error = "not known yet" if one.agreement.error is None else f"{one.agreement.error:.1%}"
+        counts = (one.people, one.videos, one.yes, one.no, one.skipped, one.agreement.pairs, one.agreement.differ)
+        table.add_row(one.question, *(f"{count:,}" for count in counts), error)
+    console.print(table)
+    write_json(json, {"questions": [asdict(one) for one in found]})
+
+
+@human.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A .csv file to write: one row per answer that counts.")],
+    space: SpaceOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Every answer that counts, with who gave it and when."""
+    from cli.console import console, write_json
+    from core import settings
+    from pipelines import labelling
+
+    frame = labelling.exported(labelling.folder(settings.load().var_dir, space))
+    frame.write_csv(file)
+    console.print(f"{len(frame):,} answers in {file}")
+    write_json(json, {"file": str(file), "answers": len(frame)})

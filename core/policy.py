@@ -27,6 +27,8 @@ class Request:
     device: str | None = None
     answer_by_s: float | None = None
     """On `time.monotonic`'s scale: no optional stage starts later. None where nobody waits, as in evaluation."""
+    kids: bool = False
+    """Only what is for kids."""
 
 
 @dataclass(frozen=True, slots=True)

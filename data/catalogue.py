@@ -1,10 +1,13 @@
 """Videos and viewers as aligned arrays: the id ↔ row dictionaries that models, indexes and the service share.
 
 A *row* is a position in the id-sorted catalogue; tables, vectors and the index are all in row order. Categorical attributes are
-codes into a vocabulary whose code 0 is "unknown". Torch-free; saved as Parquet inside a release.
+codes into a vocabulary whose code 0 is "unknown". A catalogue may carry labels: the probability, per question, that a video is
+such. Torch-free; saved as Parquet inside a release.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,9 @@ from core import columns as c
 
 Codes = NDArray[np.int32]
 _VIDEO_CODES = (c.CATEGORY, c.CHANNEL_ID, c.LANGUAGE)
+LABEL, BEFORE, VOTES = "label_", "before_", "votes_"
+"""Prefixes of optional columns, by question: the probability of a yes, the same before any person answered, and what each
+labelling function said (a struct of −1, 0, +1 by function)."""
 
 
 def lookup(sorted_ids: NDArray[np.int64], ids: ArrayLike) -> NDArray[np.int32]:
@@ -102,6 +108,12 @@ class Catalogue:
     def channel(self) -> Codes:
         """[V] channel codes."""
         return self.codes[:, 1]
+
+    @cached_property
+    def labels(self) -> Mapping[str, NDArray[np.float32]]:
+        """Question → [V] probability of a yes, 0 where unknown; empty where no labels were made."""
+        names = [name for name in self.frame.columns if name.startswith(LABEL)]
+        return {name.removeprefix(LABEL): self.frame[name].fill_null(0.0).cast(pl.Float32).to_numpy() for name in names}
 
     def rows(self, video_ids: ArrayLike) -> NDArray[np.int32]:
         """Row of each id, −1 where unknown."""

@@ -22,13 +22,12 @@ from data.catalogue import Catalogue
 from data.dataset import Dataset
 from data.labels import active, definitions, delay, functions, label_model, logistic
 from data.labels.active import Annotators, Method
-from data.labels.functions import CLICKBAIT, KIDS
-from data.labels.label_model import LabelModel
+from data.labels.functions import QUESTIONS
+from data.labels.label_model import LabelModel, Votes
 from data.world import simulate
 from data.world.config import tiny
 from pipelines import spaces
 
-QUESTIONS = {"clickbait": CLICKBAIT, "kids": KIDS}
 _FEEDBACK = (ev.WATCH, ev.LIKE, ev.DISLIKE, ev.SUBSCRIBE, ev.REGRET, ev.SURVEY)
 _LEAST_LABELS = 20
 
@@ -40,17 +39,25 @@ class Answer:
     question: str
     names: tuple[str, ...]
     """[F] of the functions that voted at all."""
-    coverage: tuple[float, ...]
-    """[F] share of videos on which each votes."""
+    votes_VF: Votes
+    """What each said; catalogue order."""
     model: LabelModel
     labels: pl.DataFrame
     """video_id, title, probability; catalogue order."""
+    num_human: int = 0
+    """Videos that people labelled, too."""
+
+    @property
+    def coverage(self) -> logistic.Floats:
+        """[F] share of videos on which each votes."""
+        return np.asarray((self.votes_VF != 0).mean(axis=0))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, probabilities by video id."""
-        rates = zip(self.names, self.coverage, self.model.given_positive_F, self.model.given_negative_F, strict=True)
+        rates = zip(self.names, self.coverage.tolist(), self.model.given_positive_F, self.model.given_negative_F, strict=True)
         return {
             "prior": self.model.prior,
+            "human": self.num_human,
             "functions": [
                 {"name": name, "coverage": coverage, "yes_if_so": float(yes), "yes_if_not": float(no)}
                 for name, coverage, yes, no in rates
@@ -115,7 +122,7 @@ def programmatic(dataset: Dataset, priors: dict[str, float] | None = None) -> li
         model = label_model.fit(said, prior=(priors or {}).get(question))
         labels = frame.select(c.VIDEO_ID, c.TITLE, pl.Series("probability", model.probability(said)))
         names = tuple(those[f].name for f in spoke)
-        answers.append(Answer(question, names, tuple((said != 0).mean(axis=0).tolist()), model, labels))
+        answers.append(Answer(question, names, said, model, labels))
     return answers
 
 

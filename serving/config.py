@@ -67,6 +67,12 @@ class ServingConfig:
     """Time for a page from its arrival on, when the client names none; later, what is optional is left out. Arms share it."""
     part_limit_ms: float = 150.0
     """When somebody waits: time after which the encoder, the index or the ranker is given up on."""
+    most_clickbait: float = 1.0
+    """Videos whose p(clickbait) is above this are hidden; 1 hides none."""
+    least_kids: float = 0.0
+    """Only videos whose p(kids) is at least this are shown; 0 shows all. Videos without labels count as 0."""
+    kids_mode: float = 0.8
+    """The same for a request in kids mode, whatever the line above says."""
     impression_queue: int = 1_000
     """Pages waiting to be logged; beyond this they are dropped and counted."""
     poll_s: float = 0.25

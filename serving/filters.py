@@ -105,6 +105,20 @@ class Current:
         return rows_BS != query.current_B[:, None]
 
 
+class Labelled:
+    """Not what is too likely, or too unlikely, to be such: a bound on the probability of a label, the same for everybody."""
+
+    yields = False
+
+    def __init__(self, reason: str, allowed_V: Mask) -> None:
+        self.reason = reason
+        self._allowed_V = allowed_V
+
+    def keep(self, query: Query, viewer_ids: NDArray[np.int64], rows_BS: Rows) -> Mask:
+        """See Filter."""
+        return self._allowed_V[rows_BS] if len(self._allowed_V) else rows_BS < 0
+
+
 def _contains(sets: Sequence[Rows], rows_BS: Rows, num_videos: int) -> Mask:
     """bool[B, S] whether each row is in its request's set: one sorted look-up over (request, row) keys."""
     lengths = [len(rows) for rows in sets]

@@ -1,7 +1,7 @@
 """Labelling functions: what somebody who knows videos would say at a glance, as one polars expression each.
 
     statistics       catalogue and graded outcomes → one row per video: counts of its own, its channel's and its category's
-    CLICKBAIT, KIDS  functions over that frame
+    CLICKBAIT, KIDS  functions over that frame, by question in QUESTIONS
     votes            a frame and functions → int8 [V, F]: +1 yes, −1 no, 0 does not know
 
 A rate is compared with the same rate over the whole log, drawn towards it by `_DRAWN` made-up trials, so a video with two
@@ -146,3 +146,5 @@ KIDS = (
     LabellingFunction("category young keener", keener("young", "category_", above=1.2, below=1.1)),
 )
 """Yes: drawn to by viewers under 18 more than by others."""
+
+QUESTIONS = {"clickbait": CLICKBAIT, "kids": KIDS}

@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 
 from cli.labels import app
 from core.errors import BadInput
+from core.event_log import SqliteEventLog
+from data.labels.answers import FILE, NO, YES, Answer, Answers
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,25 @@ def test_delay(tmp_path):
     assert 18 < found["regret"]["half_ms"] / 3_600_000 < 30
     assert found["regret"]["naive_rate"] < 0.5 * found["regret"]["rate"]
     assert list(found)[-1] == "regret"
+
+
+def test_what_people_answered(tmp_path):
+    with pytest.raises(BadInput, match="open /label"):
+        run(tmp_path, "human", "list")
+    space = tmp_path / "var" / "site"
+    answers = Answers(SqliteEventLog(space / FILE))
+    for who, said in (("ada", YES), ("bob", NO)):
+        answers.add(Answer(f"{who} 7", "kids", 7, who, said, 1_000))
+    found = {one["question"]: one for one in run(tmp_path, "human", "list", "--space", "site")["questions"]}
+    assert {name: found["kids"][name] for name in ("people", "videos", "yes", "no")} == {
+        "people": 2,
+        "videos": 1,
+        "yes": 1,
+        "no": 1,
+    }
+    assert found["kids"]["agreement"] == {"pairs": 1, "differ": 1, "error": None}
+    assert run(tmp_path, "human", "export", tmp_path / "all.csv", "--space", "site")["answers"] == 2
+    assert (tmp_path / "all.csv").read_text().splitlines()[1] == "ada 7,kids,7,ada,yes,1000"
 
 
 def test_an_unknown_space_is_refused(tmp_path):
