@@ -5,7 +5,8 @@ why training and serving agree. Shape legend: B requests, K candidates, L histor
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NoReturn
 
 import numpy as np
@@ -43,8 +44,16 @@ class Facts:
         """[B, N] lengths of the latest watches, −1 padding."""
         self._refuse("watches")
 
+    def ordered_watch_ms(self) -> tuple[Ints, Ints]:
+        """[B, N] those lengths, padding and then the shortest first, and [B] how many there are."""
+        self._refuse("watches")
+
     def session_clicks(self, gap_ms: int) -> Ints:
         """Clicks back from now without a pause of `gap_ms` or more."""
+        self._refuse("sessions")
+
+    def sessions(self, span_ms: int, gap_ms: int) -> tuple[Ints, Ints]:
+        """Clicks of the history less than `span_ms` ago, and in how many sessions, which a pause of `gap_ms` ends."""
         self._refuse("sessions")
 
     def column(self, name: str) -> Doubles:
@@ -99,11 +108,27 @@ class ViewerFacts(Facts):
         """See Facts. [B, N]"""
         return self.watch_ms_BN
 
+    @cached_property
+    def _ordered(self) -> tuple[Ints, Ints]:
+        return np.sort(self.watch_ms_BN, axis=1), np.count_nonzero(self.watch_ms_BN >= 0, axis=1).astype(np.int64)
+
+    def ordered_watch_ms(self) -> tuple[Ints, Ints]:
+        """See Facts."""
+        return self._ordered
+
     def session_clicks(self, gap_ms: int) -> Ints:
         """See Facts. [B]"""
         later = np.concatenate([self.at_B[:, None], self.history_at_BL[:, :-1]], axis=1)
         near = (later - self.history_at_BL < gap_ms) & (self.history_BL >= 0)
         return np.logical_and.accumulate(near, axis=1).sum(axis=1, dtype=np.int64)
+
+    def sessions(self, span_ms: int, gap_ms: int) -> tuple[Ints, Ints]:
+        """See Facts. Both [B]"""
+        inside = (self.history_BL >= 0) & (self.at_B[:, None] - self.history_at_BL < span_ms)
+        begins = inside.copy()  # a session's first click: nothing older inside, or a long pause before it
+        pause = self.history_at_BL[:, :-1] - self.history_at_BL[:, 1:]
+        begins[:, :-1] &= ~inside[:, 1:] | (pause >= gap_ms)
+        return inside.sum(axis=1, dtype=np.int64), begins.sum(axis=1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -117,11 +142,14 @@ class VideoFacts(Facts):
     """0 where unknown."""
     duration_s_BK: NDArray[np.float32]
     """0 where unknown."""
+    labels: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """By question, each [B, K]."""
 
     @staticmethod
     def of(catalogue: Catalogue, video_BK: Codes, at_B: Ints, totals: Mapping[Sum, Ints]) -> "VideoFacts":
         """About the videos at these rows."""
-        return VideoFacts(at_B, totals, catalogue.uploaded_at.take(video_BK), catalogue.duration_s.take(video_BK))
+        labels = {question: values.take(video_BK) for question, values in catalogue.labels.items()}
+        return VideoFacts(at_B, totals, catalogue.uploaded_at.take(video_BK), catalogue.duration_s.take(video_BK), labels)
 
     def total(self, spec: Sum) -> Ints:
         """See Facts. [B, K]"""
@@ -135,11 +163,13 @@ class VideoFacts(Facts):
         return np.where(self.uploaded_at_BK != 0, hours, -1.0)
 
     def column(self, name: str) -> Doubles:
-        """`duration_s`, or `age_known` (0 or 1). [B, K]"""
+        """`duration_s`, `age_known` (0 or 1), or the label of a question. [B, K]"""
         if name == "duration_s":
             return self.duration_s_BK.astype(np.float64)
         if name == "age_known":
             return (self.uploaded_at_BK != 0).astype(np.float64)
+        if name in self.labels:
+            return self.labels[name].astype(np.float64)
         self._refuse(f"column '{name}'")
 
 

@@ -6,7 +6,7 @@ Knows nothing of logs, stores, or which features this project has (`definitions`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -24,6 +24,8 @@ RELEASE_S = 86_400
 """Freshness budget of what comes with a release."""
 SEEN_LIMIT = 1_000
 """How many clicks of a viewer are remembered."""
+TOLD = "told"
+"""Marks fields that are for people only: two declarations that differ there mean the same number."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Feature:
     freshness_s: int = STREAM_S
     default: float = 0.0
     """The value where nothing is known."""
+    owner: str = field(default="features", metadata={TOLD: True})
+    """The package whose people answer for it."""
 
     moves: ClassVar[bool] = False
     """Whether the value changes with every millisecond, without an event."""
@@ -144,6 +148,20 @@ class Std(Feature):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WatchQuantile(Feature):
+    """log(1 + a quantile of the latest watch lengths, in seconds): 0 the shortest, ½ the (lower) median, 1 the longest."""
+
+    quantile: float
+
+    def read(self, facts: Facts) -> Doubles:
+        """The ⌊q (n − 1)⌋-th of the n remembered watches, counted from the shortest."""
+        ordered_BN, n_B = facts.ordered_watch_ms()
+        place_B = ordered_BN.shape[1] - n_B + (self.quantile * (n_B - 1)).astype(np.int64)
+        watch_ms = ordered_BN[np.arange(len(n_B)), np.minimum(place_B, ordered_BN.shape[1] - 1)]
+        return np.where(n_B > 0, np.log1p(np.maximum(watch_ms, 0) / 1000), self.default)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LastN(Feature):
     """The latest n events of a kind, most recent first: a sequence, not a number."""
 
@@ -199,6 +217,19 @@ class SessionCount(Feature):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SessionMean(Feature):
+    """log(1 + clicks per session) over the history's clicks of the latest `span_ms`; a pause of `gap_ms` ends a session."""
+
+    span_ms: int
+    gap_ms: int = 30 * MINUTE_MS
+
+    def read(self, facts: Facts) -> Doubles:
+        """See Feature."""
+        clicks, sessions = facts.sessions(self.span_ms, self.gap_ms)
+        return np.where(sessions > 0, np.log1p(clicks / np.maximum(sessions, 1)), self.default)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CalendarPart(Feature):
     """A part of the request's date in UTC: `hour` 0-23, or `weekday` 0-6 with Monday 0."""
 
@@ -221,6 +252,7 @@ class Attribute(Feature):
 
     column: str
     log: bool = False
+    owner: str = field(default="data", metadata={TOLD: True})
 
     def read(self, facts: Facts) -> Doubles:
         """See Feature."""

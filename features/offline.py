@@ -152,7 +152,7 @@ def build(
     definitions: Definitions | None = None,
 ) -> OfflineFeatures:
     """Features of R requests: viewer_ids [R], at [R], video_rows [R] or [R, K]. Events are in log order (`data.dataset`)."""
-    definitions = definitions or default_definitions()
+    definitions = definitions or default_definitions(catalogue.labels)
     log = _arrange(EventArrays.of(events, catalogue), definitions, len(catalogue))
     return OfflineFeatures(log, definitions, catalogue, viewers, viewer_ids, at, video_rows, with_seen)
 

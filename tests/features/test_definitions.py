@@ -18,7 +18,7 @@ def test_names_are_unique():
 
 
 def test_every_kind_is_used():
-    used = {type(feature) for feature in DEFINITIONS}
+    used = {type(feature) for feature in default_definitions(shelved=True)}
     declared = {value for value in vars(k).values() if isinstance(value, type) and issubclass(value, k.Feature)}
     assert used == declared - {k.Feature}
 
@@ -38,6 +38,19 @@ def test_hash_changes_with_names_sizes_and_declarations():
     larger = dataclasses.replace(SCHEMA, content_size=9)
     longer = dataclasses.replace(DEFINITIONS, history=dataclasses.replace(DEFINITIONS.history, n=60))
     assert len({same, schema_hash(larger), schema_hash(SCHEMA, longer)}) == 3
+
+
+def test_who_owns_a_feature_does_not_change_what_it_means():
+    owned = dataclasses.replace(DEFINITIONS, history=dataclasses.replace(DEFINITIONS.history, owner="somebody else"))
+    assert schema_hash(SCHEMA, owned) == schema_hash(SCHEMA)
+
+
+def test_a_release_is_read_with_the_features_it_was_trained_with():
+    before = dataclasses.replace(DEFINITIONS, viewer=DEFINITIONS.viewer[:-2], cross=DEFINITIONS.cross[1:])
+    old = before.schema(logs.catalogue(), logs.viewers())
+    assert DEFINITIONS.of(dataclasses.asdict(old)) == before
+    assert DEFINITIONS.of(dataclasses.asdict(SCHEMA)) == DEFINITIONS
+    assert DEFINITIONS.of({}).viewer == ()
 
 
 def test_length_buckets():

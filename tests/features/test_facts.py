@@ -50,3 +50,18 @@ def test_age_of_videos():
 def test_a_feature_of_the_wrong_entity_is_refused():
     with pytest.raises(BadInput, match="ViewerFacts has no column 'duration_s'"):
         facts([]).column("duration_s")
+
+
+@pytest.mark.parametrize(
+    ("ages_min", "clicks", "sessions"),
+    [([], 0, 0), ([5], 1, 1), ([5, 34, 64], 3, 2), ([5, 34, 63], 3, 1), ([1, 50, 100], 2, 2), ([99, 100], 1, 1), ([100], 0, 0)],
+)
+def test_sessions_of_a_span(ages_min, clicks, sessions):
+    """Thirty minutes apart end a session; what is 100 minutes old is over."""
+    counted, of = facts(ages_min).sessions(100 * MINUTE_MS, 30 * MINUTE_MS)
+    assert (counted.tolist(), of.tolist()) == ([clicks], [sessions])
+
+
+def test_a_history_that_is_full_has_sessions_to_its_end():
+    counted, of = facts([1, 2, 50, 51, 120, 121], length=6).sessions(1_000 * MINUTE_MS, 30 * MINUTE_MS)
+    assert (counted.tolist(), of.tolist()) == ([6], [3])

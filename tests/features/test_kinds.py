@@ -20,6 +20,7 @@ class Fixed(Facts):
     hours: float = -1.0
     watches: tuple = ()
     session: int = 0
+    counted: tuple = (0, 0)
 
     def total(self, spec):
         return np.array([self.totals[spec.event, spec.quantity]])
@@ -30,8 +31,15 @@ class Fixed(Facts):
     def latest_watch_ms(self):
         return np.array([self.watches])
 
+    def ordered_watch_ms(self):
+        watches = np.array([self.watches])
+        return np.sort(watches), np.count_nonzero(watches >= 0, axis=1)
+
     def session_clicks(self, gap_ms):
         return np.array([self.session])
+
+    def sessions(self, span_ms, gap_ms):
+        return tuple(np.array([number]) for number in self.counted)
 
 
 def read(feature, **facts) -> float:
@@ -96,3 +104,18 @@ def test_calendar():
 def test_a_sequence_is_not_a_number():
     with pytest.raises(ConfigError, match="not a number"):
         k.LastN(**COMMON, event=ev.CLICK, n=3).read(Fixed({}))
+
+
+@pytest.mark.parametrize(("quantile", "seconds"), [(0.0, 1), (0.5, 30), (1.0, 600)])
+def test_watch_quantiles(quantile, seconds):
+    feature = k.WatchQuantile(**COMMON, quantile=quantile, default=7.0)
+    assert read(feature, watches=(30_000, 1_000, 600_000, 40_000, -1, -1)) == pytest.approx(np.log1p(seconds))
+    assert read(feature, watches=(5_000,)) == pytest.approx(np.log(6))
+    assert read(feature, watches=(0, -1)) == 0.0
+    assert read(feature, watches=(-1, -1)) == 7.0
+
+
+@pytest.mark.parametrize(("clicks", "sessions", "value"), [(7, 2, np.log1p(3.5)), (1, 1, np.log(2)), (0, 0, 0.0)])
+def test_session_mean(clicks, sessions, value):
+    feature = k.SessionMean(**COMMON, span_ms=30 * DAY_MS)
+    assert read(feature, counted=(clicks, sessions)) == pytest.approx(value)

@@ -20,7 +20,7 @@ from features.states import ViewerStates, viewer_states
 from features.video_state import VideoState
 from tests.features import logs
 
-CATALOGUE, VIEWERS, DEFINITIONS = logs.catalogue(), logs.viewers(), default_definitions()
+CATALOGUE, VIEWERS, DEFINITIONS = logs.catalogue(), logs.viewers(), default_definitions(shelved=True)
 _NAMESPACES = itertools.count()
 _QUICK = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 REQUESTS = st.lists(st.tuples(logs.instants(), st.sampled_from([*logs.VIEWER_IDS.tolist(), 77])), min_size=1, max_size=5)
@@ -110,7 +110,9 @@ def test_batches_equal_single_requests():
         np.testing.assert_array_equal(one.video_dense_BKF[0], whole.video_dense_BKF[row, :5])
         np.testing.assert_array_equal(one.cross_dense_BKF[0], whole.cross_dense_BKF[row, :5])
         np.testing.assert_array_equal(part.dense_BF[0], whole.viewer.dense_BF[row])
-    built = offline.build(events, CATALOGUE, VIEWERS, viewer_ids=viewer_ids, at=at, video_rows=video_BK, with_seen=True)
+    built = offline.build(
+        events, CATALOGUE, VIEWERS, viewer_ids=viewer_ids, at=at, video_rows=video_BK, with_seen=True, definitions=DEFINITIONS
+    )
     equal(whole, built.batch(np.arange(4)))
 
 
@@ -126,6 +128,7 @@ def test_the_future_does_not_matter(events, future, requests):
         )
         past = events.filter(pl.col(c.RECEIVED_AT) < at[row])
         ask = {"viewer_ids": viewer_ids[[row]], "at": at[[row]], "video_rows": video_rows[[row]], "with_seen": True}
+        ask["definitions"] = DEFINITIONS
         before = offline.build(past, CATALOGUE, VIEWERS, **ask)
         mixed = pl.concat([past, later]).sort(c.RECEIVED_AT, c.EVENT_ID)
         equal(offline.build(mixed, CATALOGUE, VIEWERS, **ask).batch(np.array([0])), before.batch(np.array([0])))
