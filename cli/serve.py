@@ -10,14 +10,29 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to bind; loopback unless you say otherwise.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to bind.")] = 8000,
     release: Annotated[str, typer.Option(help="Release id or pointer to serve.")] = "live",
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that answer on the port; worker n also answers alone at port + n on loopback.", min=1, max=64
+        ),
+    ] = 1,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go along when the pointer moves: for several servers of one space.")
+    ] = False,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid", help="Show pages made by `upnext batch` to viewers who did nothing since.")
+    ] = False,
+    page_age_s: Annotated[float, typer.Option(help="With --hybrid: oldest page that is shown, in seconds.", min=1)] = 21_600.0,
 ) -> None:
     """Serve recommendations and pages from the live release."""
     from core import settings
 
     settings.one_thread_per_library()
+    settings.small_allocators()
     from app import server
     from pipelines import spaces
 
     environment = settings.load()
     chosen = spaces.current(environment.var_dir, space)
-    server.run(environment, releases=chosen.releases, events=chosen.events, pointer=release, host=host, port=port)
+    site = server.Site(chosen.releases, chosen.events, release, host, port, follow, page_age_s if hybrid else 0.0)
+    server.run(environment, site, workers)

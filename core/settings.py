@@ -1,8 +1,13 @@
 """The process's environment, read here and nowhere else."""
 
+import ctypes
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+_M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,8 @@ class Settings:
     """Token for admin routes (UPNEXT_ADMIN_TOKEN); none means admin routes are refused."""
     data_dir: Path | None
     """Real data for measuring (UPNEXT_DATA)."""
+    log_url: str | None = None
+    """A Redis or Valkey, or a cluster of them, that keeps the event log (UPNEXT_LOG_URL); none means a file."""
 
 
 def load() -> Settings:
@@ -27,6 +34,7 @@ def load() -> Settings:
         redis_url=os.environ.get("REDIS_URL") or None,
         admin_token=os.environ.get("UPNEXT_ADMIN_TOKEN") or None,
         data_dir=Path(data) if data else None,
+        log_url=os.environ.get("UPNEXT_LOG_URL") or None,
     )
 
 
@@ -43,6 +51,21 @@ def one_thread_per_library() -> None:
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+
+def small_allocators() -> None:
+    """Keep allocators from holding on to what loading needed for a moment; call it before numpy, pyarrow or polars is imported.
+
+    A service loads once and then needs little: freed pages go back at once, and threads share one arena. Takes 50 MB off each
+    process of a site of 50,000 videos.
+    """
+    for name, value in (
+        ("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0"),
+        ("ARROW_DEFAULT_MEMORY_POOL", "system"),
+    ):
+        os.environ.setdefault(name, value)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def metaflow_environment(folder: Path, code: Path) -> dict[str, str]:

@@ -40,7 +40,7 @@ def running(settings: Settings) -> Iterator[str]:
     if threading.current_thread() is not threading.main_thread():
         raise BadInput("start the store's server from the main thread: it ends with the thread that started it")
     _remove_leftovers()
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
         path = Path(folder) / "store.sock"
         child = start_child(_command(find_binary(), path))
         try:
@@ -48,6 +48,11 @@ def running(settings: Settings) -> Iterator[str]:
             yield f"unix://{path}"
         finally:
             stop_children([child])
+
+
+def folder_prefix() -> str:
+    """Of folders that this process uses and removes; if it is killed before it can, the next one that starts a server does."""
+    return f"{_PREFIX}{os.getpid()}-"
 
 
 def _remove_leftovers() -> None:

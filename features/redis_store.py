@@ -1,8 +1,9 @@
 """OnlineStore in Redis or Valkey, shared by any number of servers.
 
 Three keys per viewer under a namespace (a schema hash or a release id, so that different layouts never meet): `…:n` a hash of
-counters, field (sum, tile) → amount; `…:c` a list of clicks; `…:w` a list of watch lengths. Writers only use atomic commands
-(HINCRBY, LPUSH, LTRIM, HDEL). Every key expires, so the store is as large as its active viewers.
+counters, field (sum, tile) → amount; `…:c` a list of clicks; `…:w` a list of watch lengths. The viewer is their hash tag, so a
+cluster (`cluster_store`) keeps them together. Writers only use atomic commands (HINCRBY, LPUSH, LTRIM, HDEL). Every key
+expires, so the store is as large as its active viewers.
 
 The client's own retries are off: they cost seconds when the server is gone. A page is better degraded than late.
 """
@@ -15,10 +16,9 @@ from typing import Any
 import hiredis
 import numpy as np
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from core.errors import StoreUnavailable
+from data.redis_nodes import connect
 from features.breaker import Breaker
 from features.definitions import REMEMBERED_WATCHES
 from features.kinds import SEEN_LIMIT
@@ -27,6 +27,7 @@ from features.tiles import Ints
 
 _LOAD_BLOCK = 1_000
 _TTL_S = 180 * 86_400
+Command = tuple[Any, ...]
 
 
 class RedisStore:
@@ -43,7 +44,7 @@ class RedisStore:
         breaker: Breaker | None = None,
     ) -> None:
         self._namespace, self._ttl_s = namespace, ttl_s
-        self._reader, self._writer = _client(url, timeout_s), _client(url, write_timeout_s)
+        self._reader, self._writer = connect(url, timeout_s), connect(url, write_timeout_s)
         self.breaker = breaker or Breaker()
         """Of reads. Writes have one of their own: they may take long, and their success says nothing about reads."""
         self._write_breaker = Breaker()
@@ -60,15 +61,13 @@ class RedisStore:
     def apply(self, updates: ViewerStates) -> None:
         """See OnlineStore. The first round trip asks which counters exist, to drop those that are over."""
         viewer_ids = updates.viewer_ids.tolist()
-        with self._guard(self._write_breaker):
-            look = self._writer.pipeline(transaction=False)
-            for viewer_id in viewer_ids:
-                look.hkeys(self._keys(viewer_id)[0])
-            pipe = self._writer.pipeline(transaction=True)
-            for place, (viewer_id, fields) in enumerate(zip(viewer_ids, look.execute(), strict=True)):
-                self._queue_drop(pipe, viewer_id, fields, updates.keep_from)
-                self._queue_add(pipe, viewer_id, updates[place])
-            pipe.execute()
+        held = self._ask(self._writer, [("HKEYS", self._keys(viewer_id)[0]) for viewer_id in viewer_ids])
+        self._commit(
+            [
+                [*self._dropping(viewer_id, fields, updates.keep_from), *self._adding(viewer_id, updates[place])]
+                for place, (viewer_id, fields) in enumerate(zip(viewer_ids, held, strict=True))
+            ]
+        )
 
     def load(self, states: ViewerStates) -> None:
         """See OnlineStore. A thousand viewers per round trip."""
@@ -87,7 +86,7 @@ class RedisStore:
         with self._guard(self._write_breaker):
             keys = self._keys_held()
             while block := list(islice(keys, _LOAD_BLOCK)):
-                self._writer.unlink(*block)
+                self._ask(self._writer, [("UNLINK", key) for key in block])
 
     def size(self) -> int:
         """See OnlineStore. Counts viewers that have counters or clicks."""
@@ -99,7 +98,19 @@ class RedisStore:
         self._reader.close()
         self._writer.close()
 
-    def _ask(self, client: redis.Redis, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _commit(self, changes: Sequence[list[Command]]) -> None:
+        """Every viewer's changes, all of them or none."""
+        self._transact([[command for change in changes for command in change]])
+
+    def _transact(self, transactions: Sequence[list[Command]]) -> None:
+        """Each as a whole or not at all, in one round trip."""
+        wrapped = [command for commands in transactions if commands for command in (("MULTI",), *commands, ("EXEC",))]
+        for answer in self._ask(self._writer, wrapped):
+            for failure in answer if isinstance(answer, list) else ():
+                if isinstance(failure, Exception):
+                    raise failure
+
+    def _ask(self, client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
         """Answers in one round trip, packed and parsed by hiredis alone: the client's pipeline takes twice as long."""
         with self._guard(self.breaker if client is self._reader else self._write_breaker):
             connection = client.connection_pool.get_connection()
@@ -124,34 +135,34 @@ class RedisStore:
         return iter(self._writer.scan_iter(match=f"{self._namespace}:*", count=_LOAD_BLOCK))
 
     def _keys(self, viewer_id: int) -> tuple[str, str, str]:
-        stem = f"{self._namespace}:{viewer_id}"
+        stem = f"{self._namespace}:{{{viewer_id}}}"
         return f"{stem}:n", f"{stem}:c", f"{stem}:w"
 
-    def _queue_drop(self, pipe: Any, viewer_id: int, fields: list[bytes], keep_from: Ints) -> None:
+    def _dropping(self, viewer_id: int, fields: list[bytes], keep_from: Ints) -> Iterator[Command]:
         held = _rows(fields, 2)
         over = [field for field, (index, tile) in zip(fields, held.tolist(), strict=True) if tile < keep_from[index]]
         if over:
-            pipe.hdel(self._keys(viewer_id)[0], *over)
+            yield ("HDEL", self._keys(viewer_id)[0], *over)
 
-    def _queue_add(self, pipe: Any, viewer_id: int, update: ViewerState) -> None:
+    def _adding(self, viewer_id: int, update: ViewerState) -> Iterator[Command]:
         counts, clicks, watches = self._keys(viewer_id)
         for field, amount in zip(_packed(update.counts[:, :2]), update.counts[:, 2].tolist(), strict=True):
-            pipe.hincrby(counts, field, amount)
+            yield ("HINCRBY", counts, field, amount)
         if len(update.counts):
-            pipe.expire(counts, self._ttl_s)
+            yield ("EXPIRE", counts, self._ttl_s)
         for key, rows, limit in ((clicks, update.clicks, SEEN_LIMIT), (watches, update.watches, REMEMBERED_WATCHES)):
             if len(rows):
-                pipe.lpush(key, *_packed(rows[::-1]))
-                pipe.ltrim(key, 0, limit - 1)
-                pipe.expire(key, self._ttl_s)
+                yield ("LPUSH", key, *_packed(rows[::-1]))
+                yield ("LTRIM", key, 0, limit - 1)
+                yield ("EXPIRE", key, self._ttl_s)
 
-    def _reading(self, viewer_id: int) -> Iterator[tuple[Any, ...]]:
+    def _reading(self, viewer_id: int) -> Iterator[Command]:
         counts, clicks, watches = self._keys(viewer_id)
         yield ("HGETALL", counts)
         yield ("LRANGE", clicks, 0, SEEN_LIMIT - 1)
         yield ("LRANGE", watches, 0, REMEMBERED_WATCHES - 1)
 
-    def _replacing(self, viewer_id: int, state: ViewerState) -> Iterator[tuple[Any, ...]]:
+    def _replacing(self, viewer_id: int, state: ViewerState) -> Iterator[Command]:
         counts, clicks, watches = self._keys(viewer_id)
         yield ("DEL", counts, clicks, watches)
         if len(state.counts):
@@ -162,17 +173,6 @@ class RedisStore:
             if len(rows):
                 yield ("RPUSH", key, *_packed(rows))
                 yield ("EXPIRE", key, self._ttl_s)
-
-
-def _client(url: str, timeout_s: float) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        protocol=2,
-    )
 
 
 def _packed(rows: Ints) -> list[bytes]:

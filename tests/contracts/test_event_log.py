@@ -1,5 +1,7 @@
 """What every EventLog promises. An implementation opts in with a subclass and two fixtures."""
 
+import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -10,11 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from core import columns as c
 from core import events as ev
 from core.errors import BadInput, LogUnavailable
 from core.event_log import EventLog, SqliteEventLog
+from data.stream_log import StreamLog
+from tests import clusters
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -153,6 +158,104 @@ class TestSqliteEventLog(EventLogContract):
         found = SqliteEventLog(path).read(limit=1_000_000)[0][c.EVENT_ID].to_pylist()
         assert {event_id for line in promised for event_id in line if event_id != "."} <= set(found)
         assert len(found) % 20 == 0
+
+
+_LOGS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with clusters.server(tmp_path_factory.mktemp("stream")) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
+    with clusters.cluster(tmp_path_factory.mktemp("cluster")) as ports:
+        yield ports
+
+
+class StreamLogContract(EventLogContract):
+    """The contract, and what streams add. Provide `url`."""
+
+    @pytest.fixture
+    def name(self) -> str:
+        return f"space{next(_LOGS)}"
+
+    @pytest.fixture
+    def log(self, url: str, name: str) -> Iterator[StreamLog]:
+        log = StreamLog(url, name)
+        yield log
+        log.close()
+
+    @pytest.fixture
+    def reopen(self, url: str, name: str) -> Callable[[], StreamLog]:
+        return lambda: StreamLog(url, name)
+
+    def test_the_newest_event_says_when_the_log_ends(self, log: StreamLog) -> None:
+        assert log.newest_at() == 0
+        log.append(ev.to_table([click(5), click(9)]))
+        assert log.newest_at() == 9
+
+    def test_old_schema_versions_are_lifted_when_read(self, log: StreamLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        log.append(ev.to_table([click(1)]))
+        monkeypatch.setattr(ev, "SCHEMA_VERSION", ev.SCHEMA_VERSION + 1)
+        monkeypatch.setattr(ev, "MIGRATIONS", {ev.SCHEMA_VERSION - 1: lambda row: {**row, c.SURFACE: "home"}})
+        assert log.read()[0][c.SURFACE].to_pylist() == ["home"]
+
+    def test_what_was_trimmed_is_gone_and_offsets_go_on(self, log: StreamLog) -> None:
+        log.append(ev.to_table([click(n) for n in range(6)]))
+        _, middle = log.read(limit=4)
+        assert log.trim(middle) == 4
+        log.append(ev.to_table([click(2), click(9)]))  # the first is still known
+        table, end = log.read()
+        assert table[c.EVENT_ID].to_pylist() == ["e-4", "e-5", "e-9"]
+        assert end == middle + 3
+
+    def test_spaces_do_not_mix(self, log: StreamLog, url: str) -> None:
+        log.append(ev.to_table([click(1)]))
+        other = StreamLog(url, f"other{next(_LOGS)}")
+        other.append(ev.to_table([click(1), click(2)]))
+        assert (len(log.read()[0]), len(other.read()[0])) == (1, 2)
+        other.close()
+
+
+class TestStreamLog(StreamLogContract):
+    @pytest.fixture
+    def url(self, one_server: int) -> str:
+        return f"redis://127.0.0.1:{one_server}"
+
+    def test_kill_minus_nine_loses_nothing_acknowledged(self, tmp_path: Path) -> None:
+        with clusters.server(tmp_path) as port:
+            log, promised = StreamLog(f"redis://127.0.0.1:{port}", "s"), list[str]()
+            for number in range(0, 60, 3):
+                promised += log.append(ev.to_table([click(number + i) for i in range(3)]))
+            with redis.Redis(port=port) as client:
+                os.kill(client.info("server")["process_id"], signal.SIGKILL)
+            with pytest.raises(LogUnavailable, match="did not answer"):
+                log.append(ev.to_table([click(99)]))
+            with clusters.server(tmp_path, port=str(port)):
+                assert log.read()[0][c.EVENT_ID].to_pylist() == promised
+                assert log.append(ev.to_table([click(0), click(60)])) == ["e-0", "e-60"]
+                assert log.read(len(promised))[0][c.EVENT_ID].to_pylist() == ["e-60"]
+            log.close()
+
+    def test_a_server_without_a_file_is_warned_of(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with clusters.server(tmp_path, appendonly="no") as port, caplog.at_level(logging.WARNING):
+            log = StreamLog(f"redis://127.0.0.1:{port}", "s")
+            assert log.append(ev.to_table([click(1)])) == ["e-1"]
+            log.close()
+        assert "lost when it ends" in caplog.text
+
+    def test_a_server_that_is_not_there_is_said(self) -> None:
+        with pytest.raises(LogUnavailable, match="did not answer"):
+            StreamLog("redis://127.0.0.1:1", "s")
+
+
+class TestStreamLogOfACluster(StreamLogContract):
+    @pytest.fixture
+    def url(self, three_servers: list[int]) -> str:
+        return f"redis+cluster://127.0.0.1:{three_servers[1]}"
 
 
 _WRITER = """

@@ -5,8 +5,10 @@ import threading
 
 import numpy as np
 import pytest
+import redis
 
 from core.settings import Settings
+from features.cluster_store import open_store
 from features.definitions import REMEMBERED_WATCHES, default_definitions
 from features.kinds import SEEN_LIMIT
 from features.layered_store import LayeredStore
@@ -14,6 +16,7 @@ from features.memory_store import MemoryStore
 from features.redis_server import running
 from features.redis_store import RedisStore
 from features.states import Ragged, ViewerState, ViewerStates
+from tests import clusters
 
 NUM_SUMS = len(default_definitions().viewer_sums)
 _NAMESPACES = itertools.count()
@@ -132,6 +135,35 @@ class TestRedisStore(OnlineStoreContract):
     def store(self, url):
         store = RedisStore(url, f"contract{next(_NAMESPACES)}", timeout_s=5.0)
         yield store
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory):
+    with clusters.cluster(tmp_path_factory.mktemp("cluster")) as ports:
+        yield ports
+
+
+class TestClusterStore(OnlineStoreContract):
+    @pytest.fixture
+    def store(self, ports):
+        store = open_store(f"redis+cluster://127.0.0.1:{ports[2]}", f"contract{next(_NAMESPACES)}", timeout_s=5.0)
+        yield store
+        store.close()
+
+    def test_viewers_are_spread_and_every_node_answers_for_its_own(self, store, ports):
+        store.load(states({viewer_id: state([(0, 5, viewer_id)]) for viewer_id in range(1, 301)}))
+        held = []
+        for port in ports:
+            with redis.Redis(port=port) as client:
+                held.append(sum(key.startswith(f"{store._namespace}:".encode()) for key in client.scan_iter()))
+        assert sum(held) == 300
+        assert min(held) > 60
+        assert [found.counts[0, 2] for found in store.read(range(1, 301))] == list(range(1, 301))
+
+    def test_one_server_is_no_cluster(self, url):
+        store = open_store(url, "alone", timeout_s=5.0)
+        assert type(store) is RedisStore
         store.close()
 
 

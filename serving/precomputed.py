@@ -1,0 +1,298 @@
+"""Home pages made ahead of time for everybody, and when one of them may be shown.
+
+`Shelf` is a folder of a space: per release one mapped file with a record per viewer (videos, propensities, sources, scores),
+and a small file that names it and says how far into the event log its pages reach. Mapped, because every worker then shares one
+copy and finding a page takes microseconds and no network.
+
+A page that was made ahead is shown when nothing could have changed it but time: same release and serving config, no experiment
+that treats viewers differently, nothing done by the viewer since (clicks, watches, likes, …; being shown a page is not doing),
+nothing on it removed, and younger than a limit. Everyone else's page is computed as ever. Chance was drawn when the page was
+made: propensities are those of that draw, and whoever looks twice before doing anything sees the same page twice.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from core import columns as c
+from core import config as configs
+from core import events as ev
+from core import files
+from core.clock import SECOND_MS, Clock
+from core.policy import HOME, Request, Slate
+from data.catalogue import Catalogue
+
+FOLDER = "pages"
+"""Of a space."""
+_NOT_DONE_BY_VIEWERS = pa.array([ev.IMPRESSION, ev.UPLOAD, ev.REMOVE, ev.LABEL])
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class MadeFor:
+    """What pages are valid under."""
+
+    release_id: str
+    config: str
+    """Fingerprint of the serving config."""
+
+
+@dataclass(frozen=True)
+class Facts(MadeFor):
+    """What a file of pages is."""
+
+    arm: str
+    k: int
+    """Most videos of a page."""
+    heads: tuple[str, ...]
+    """Of scores."""
+    sources: tuple[str, ...]
+    """Names behind the codes."""
+    made_at: int
+    """By the machine's clock, ms."""
+    log_offset: int
+    """The pages know of every event up to here."""
+    file: str = ""
+    """With the records."""
+
+
+def record(k: int, num_heads: int) -> np.dtype:
+    """One viewer's page; rows of −1 are empty slots."""
+    return np.dtype(
+        [
+            ("viewer_id", "<i8"),
+            ("rows", "<i4", (k,)),
+            ("propensities", "<f8", (k,)),
+            ("exploration", "?", (k,)),
+            ("sources", "i1", (k,)),
+            ("scores", "<f4", (num_heads, k)),
+        ]
+    )
+
+
+def fill(page: np.void, slate: Slate, facts: Facts, catalogue: Catalogue) -> None:
+    """Write a slate into a record that has room for it. A degraded one leaves it empty: a later try may do better."""
+    page["rows"] = -1
+    if slate.degraded:
+        return
+    n = len(slate.video_ids)
+    page["rows"][:n] = catalogue.rows(slate.video_ids)
+    page["propensities"][:n], page["exploration"][:n] = slate.propensities, slate.exploration
+    page["sources"][:n] = [facts.sources.index(name) for name in slate.sources]
+    for place, head in enumerate(facts.heads):
+        page["scores"][place, :n] = slate.scores[head]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The mapped pages of one release."""
+
+    facts: Facts
+    records: NDArray[np.void]
+    """Sorted by viewer id."""
+
+    def of(self, viewer_id: int) -> np.void | None:
+        """The page of a viewer, if there is one."""
+        ids = self.records["viewer_id"]
+        place = int(np.searchsorted(ids, viewer_id))
+        found = place < len(ids) and ids[place] == viewer_id
+        return self.records[place] if found and self.records[place]["rows"][0] >= 0 else None
+
+    def slate(self, page: np.void, request: Request, catalogue: Catalogue) -> Slate:
+        """A record as the answer to a request for at most `facts.k` videos."""
+        n = min(request.k, int((page["rows"] >= 0).sum()))
+        return Slate(
+            request_id=request.request_id,
+            video_ids=catalogue.video_ids[page["rows"][:n]],
+            propensities=page["propensities"][:n].copy(),
+            exploration=page["exploration"][:n].copy(),
+            sources=tuple(self.facts.sources[code] for code in page["sources"][:n].tolist()),
+            scores={head: page["scores"][place, :n].copy() for place, head in enumerate(self.facts.heads)},
+            release_id=self.facts.release_id,
+            arm=self.facts.arm,
+        )
+
+
+class Shelf:
+    """The folder of pages of a space. Safe for many processes; one writes at a time."""
+
+    def __init__(self, space: Path) -> None:
+        self._folder = space / FOLDER
+
+    def put(self, facts: Facts, records: NDArray[np.void]) -> Pages:
+        """Replace the release's pages; readers see the old ones or the new ones."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        named = replace(facts, file=f"{facts.release_id}-{facts.made_at}.npy")
+        np.save(self._folder / named.file, records[np.argsort(records["viewer_id"], kind="stable")], allow_pickle=False)
+        files.replace_text(self._facts(facts.release_id), json.dumps(asdict(named)))
+        for old in self._folder.glob(f"{facts.release_id}-*.npy"):
+            if old.name != named.file:
+                old.unlink(missing_ok=True)  # who has it mapped keeps it until they look again
+        return Pages(named, np.load(self._folder / named.file, mmap_mode="r"))
+
+    def get(self, release_id: str) -> Pages | None:
+        """The release's pages, if there are any."""
+        try:
+            facts = configs.from_dict(Facts, json.loads(self._facts(release_id).read_text()))
+            return Pages(facts, np.load(self._folder / facts.file, mmap_mode="r", allow_pickle=False))
+        except FileNotFoundError:  # none yet, or replaced at this moment
+            return None
+
+    def stamp(self, release_id: str) -> int:
+        """Changes when the release's pages are replaced."""
+        try:
+            return self._facts(release_id).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def forget(self, viewer_id: int) -> bool:
+        """Overwrite a viewer's pages, of every release, by copies of a neighbour's; whether there were any."""
+        found = False
+        for path in list(self._folder.glob("*.npy")):
+            records = np.load(path, mmap_mode="r+", allow_pickle=False)
+            begin, end = (int(np.searchsorted(records["viewer_id"], viewer_id, side)) for side in ("left", "right"))
+            if begin == end:
+                continue
+            found = True
+            if end - begin == len(records):
+                path.unlink()
+                continue
+            records[begin:end] = records[begin - 1 if begin else end]
+            records.flush()
+        return found
+
+    def _facts(self, release_id: str) -> Path:
+        return self._folder / f"{release_id}.json"
+
+
+class Doings:
+    """How far into the log each viewer has done something. Feeds on a Consumer, whose `Offset` it also is.
+
+    What was done counts from the moment its batch is saved, which is before anybody who waits for the consumer goes on.
+    """
+
+    def __init__(self, start: int) -> None:
+        """`start`: nothing is known of what was done up to here."""
+        self._start = self._reached = start
+        self._pending: list[int] = []
+        self._last: dict[int, int] = {}
+
+    def apply(self, events: pa.Table) -> None:
+        """Take in events, in log order."""
+        done = events.filter(pc.invert(pc.is_in(events[c.KIND], value_set=_NOT_DONE_BY_VIEWERS)))
+        self._pending = done[c.VIEWER_ID].to_pylist()
+
+    def load(self) -> int:
+        """See Offset."""
+        return self._reached
+
+    def save(self, offset: int) -> None:
+        """See Offset. The events of the last `apply` came at most this far."""
+        self._last.update(dict.fromkeys(self._pending, offset))
+        self._reached, self._pending = offset, []
+
+    def idle_since(self, viewer_id: int, offset: int) -> bool:
+        """Whether the viewer is known to have done nothing after `offset`."""
+        return self._start <= offset and self._last.get(viewer_id, 0) <= offset
+
+
+class Front:
+    """The pages that may be shown now. Safe for many threads."""
+
+    def __init__(self, shelf: Shelf, doings: Doings, clock: Clock, max_age_s: float) -> None:
+        """Args:
+        shelf: where pages are.
+        doings: what viewers have done.
+        clock: the one that pages are dated by.
+        max_age_s: older pages are not shown.
+        """
+        self.doings = doings
+        self._shelf, self._clock, self._max_age_ms = shelf, clock, max_age_s * SECOND_MS
+        self._looked_s, self._seen = float("-inf"), ("", 0)
+        self._pages: Pages | None = None
+
+    def pages(self, wanted: MadeFor) -> Pages | None:
+        """The latest pages, unless they are too old."""
+        release_id = wanted.release_id
+        if release_id != self._seen[0] or time.monotonic() - self._looked_s >= _LOOK_S:
+            self._looked_s, seen = time.monotonic(), (release_id, self._shelf.stamp(release_id))
+            if seen != self._seen:
+                self._pages, self._seen = self._shelf.get(release_id), seen
+        found = self._pages
+        if found is None or (found.facts.release_id, found.facts.config) != (release_id, wanted.config):
+            return None
+        return found if self._clock.now() - found.facts.made_at <= self._max_age_ms else None
+
+
+class Policy(Protocol):
+    """What computes pages."""
+
+    def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
+        """One slate per request, in order."""
+        ...
+
+
+class Hybrid:
+    """The policy of one release: a page made ahead where that is valid, a computed one elsewhere. Safe for many threads."""
+
+    def __init__(
+        self,
+        compute: Policy,
+        made_for: MadeFor,
+        catalogue: Catalogue,
+        visible: Callable[[NDArray[np.int32]], NDArray[np.int32]],
+        front: Front,
+    ) -> None:
+        """Args:
+        compute: decides all other pages.
+        made_for: what `compute` computes by.
+        catalogue: of the release.
+        visible: those of some rows that were not taken down.
+        front: what may be shown.
+        """
+        self._compute, self._made_for, self._catalogue = compute, made_for, catalogue
+        self._visible, self._front = visible, front
+
+    def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
+        """One slate per request, in order. Who wants reasons gets a computed page: a stored one has no features."""
+        began = time.perf_counter()
+        found = {} if explain else self._stored(requests)
+        took = {"precomputed": (time.perf_counter() - began) * 1e3}
+        rest = [place for place in range(len(requests)) if place not in found]
+        computed = self._compute.recommend([requests[place] for place in rest], explain=explain) if rest else []
+        answers = {place: replace(slate, stage_ms=took) for place, slate in found.items()}
+        answers |= dict(zip(rest, computed, strict=True))
+        return [answers[place] for place in range(len(requests))]
+
+    def _stored(self, requests: Sequence[Request]) -> dict[int, Slate]:
+        """Valid pages by the place of their request."""
+        pages, found = self._front.pages(self._made_for), dict[int, Slate]()
+        if pages is None:
+            return found
+        for place, request in enumerate(requests):
+            page = pages.of(request.viewer_id) if self._may(request, pages.facts) else None
+            if page is None:
+                continue
+            rows = page["rows"][: request.k]
+            if len(self._visible(rows)) == int((rows >= 0).sum()):
+                found[place] = pages.slate(page, request, self._catalogue)
+        return found
+
+    def _may(self, request: Request, facts: Facts) -> bool:
+        fits = request.surface == HOME and not request.kids and 0 < request.k <= facts.k
+        return fits and self._front.doings.idle_since(request.viewer_id, facts.log_offset)
+
+
+def room(viewer_ids: NDArray[np.int64], k: int, num_heads: int) -> NDArray[np.void]:
+    """Empty records for these viewers."""
+    records = np.zeros(len(viewer_ids), dtype=record(k, num_heads))
+    records["viewer_id"], records["rows"] = viewer_ids, -1
+    return records

@@ -1,0 +1,190 @@
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core import events as ev
+from core.clock import ManualClock
+from core.policy import UP_NEXT, Request, Slate
+from serving import fakes
+from serving.precomputed import Doings, Facts, Front, Hybrid, MadeFor, Shelf, fill, room
+
+CATALOGUE = fakes.catalogue(40)
+CONFIG = "a config"
+FACTS = Facts("r1", CONFIG, "control", 5, ("click", "utility"), ("fresh", "two_tower"), made_at=1_000_000, log_offset=10)
+
+
+def slate(viewer, n=5, **changes):
+    ids = CATALOGUE.video_ids[(viewer + np.arange(n)) % len(CATALOGUE)]
+    scores = {head: np.arange(n, dtype=np.float32) + place for place, head in enumerate(FACTS.heads)}
+    made = Slate(
+        f"ahead:{viewer}",
+        ids,
+        np.linspace(1, 0.5, n),
+        np.arange(n) % 2 == 1,
+        ("two_tower", "fresh", "two_tower", "fresh", "fresh")[:n],
+        scores,
+        "r1",
+    )
+    return replace(made, **changes)
+
+
+class Computer:
+    """Computes pages, and remembers for whom."""
+
+    def __init__(self):
+        self.asked = []
+
+    def recommend(self, requests, *, explain=False):
+        self.asked += [request.viewer_id for request in requests]
+        return [slate(0, request_id=request.request_id, arm="computed") for request in requests]
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shelf = Shelf(tmp_path)
+    records = room(np.array([9, 3, 5]), 5, 2)
+    for page, viewer in zip(records, (9, 3, 5), strict=True):
+        fill(page, slate(viewer), FACTS, CATALOGUE)
+    shelf.put(FACTS, records)
+    return shelf
+
+
+class Site:
+    """A hybrid policy with everything that a test may want to change."""
+
+    def __init__(self, shelf, release_id="r1", max_age_s=60.0, start=10):
+        self.clock, self.doings, self.computer = ManualClock(1_000_000), Doings(start), Computer()
+        self.removed = np.zeros(len(CATALOGUE), dtype=bool)
+        self.front = Front(shelf, self.doings, self.clock, max_age_s)
+        self.hybrid = Hybrid(self.computer, MadeFor(release_id, CONFIG), CATALOGUE, self.visible, self.front)
+
+    def visible(self, rows):
+        rows = rows[rows >= 0]
+        return rows[~self.removed[rows]]
+
+    def ask(self, *viewers, explain=False, **changes):
+        requests = [replace(Request(f"q{viewer}", viewer, 77, k=4), **changes) for viewer in viewers]
+        return self.hybrid.recommend(requests, explain=explain)
+
+    def do(self, offset, *events):
+        self.doings.apply(ev.to_table(events))
+        self.doings.save(offset)
+
+
+def click(viewer, kind=ev.Click):
+    return kind(event_id=f"{viewer}", event_at=1, received_at=1, viewer_id=viewer, video_id=1)
+
+
+def test_a_page_made_ahead_is_the_page_that_was_made(shelf):
+    site = Site(shelf)
+    (shown,) = site.ask(5)
+    made = slate(5)
+    assert shown.request_id == "q5"
+    assert shown.video_ids.tolist() == made.video_ids[:4].tolist()
+    assert shown.propensities.tolist() == made.propensities[:4].tolist()
+    assert shown.exploration.tolist() == made.exploration[:4].tolist()
+    assert shown.sources == made.sources[:4]
+    assert {head: values.tolist() for head, values in shown.scores.items()} == {
+        head: values[:4].tolist() for head, values in made.scores.items()
+    }
+    assert (shown.release_id, shown.arm, shown.feature_hash, shown.degraded) == ("r1", "control", None, ())
+    assert site.computer.asked == []
+
+
+def test_a_batch_is_answered_in_order_whoever_has_a_page(shelf):
+    site = Site(shelf)
+    shown = site.ask(3, 4, 9, 100)
+    assert [(found.request_id, found.arm) for found in shown] == [
+        ("q3", "control"), ("q4", "computed"), ("q9", "control"), ("q100", "computed"),
+    ]  # fmt: skip
+    assert site.computer.asked == [4, 100]
+    assert all("precomputed" in found.stage_ms for found in (shown[0], shown[2]))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"surface": UP_NEXT}, {"k": 6}, {"k": 0}, {"kids": True}, {"explain": True}], ids=lambda changes: str(changes)
+)
+def test_other_requests_are_computed(shelf, changes):
+    site = Site(shelf)
+    assert site.ask(5, **changes)[0].arm == "computed"
+
+
+def test_who_has_done_something_since_gets_a_computed_page_and_being_shown_one_is_nothing_done(shelf):
+    site = Site(shelf)
+    shown = ev.Impression(
+        event_id="i", event_at=1, received_at=1, viewer_id=9, video_id=1, position=0, surface="home", release_id="r1",
+        arm="a", source="fresh", propensity=1.0, exploration=False,
+    )  # fmt: skip
+    site.do(11, click(5), shown, click(3, ev.Remove))
+    assert [found.arm for found in site.ask(3, 5, 9)] == ["control", "computed", "control"]
+
+
+def test_what_the_pages_know_of_does_not_count_against_them(shelf):
+    site = Site(shelf, start=4)
+    site.do(10, click(5))
+    assert site.ask(5)[0].arm == "control"
+    site.do(12, click(3))
+    assert [found.arm for found in site.ask(3, 5)] == ["computed", "control"]
+
+
+def test_pages_from_before_anybody_looked_are_not_trusted(shelf):
+    assert Site(shelf, start=11).ask(5)[0].arm == "computed"
+
+
+def test_old_pages_and_pages_of_other_releases_are_not_shown(shelf):
+    site = Site(shelf)
+    site.clock.advance(60_000)
+    assert site.ask(5)[0].arm == "control"
+    site.clock.advance(1)
+    assert site.ask(5)[0].arm == "computed"
+    assert Site(shelf, "r2").ask(5)[0].arm == "computed"
+
+
+def test_pages_of_another_config_are_not_shown(tmp_path, shelf):
+    records = room(np.array([5]), 5, 2)
+    fill(records[0], slate(5), FACTS, CATALOGUE)
+    shelf.put(replace(FACTS, config="another", made_at=1_000_001), records)
+    assert Site(shelf).ask(5)[0].arm == "computed"
+
+
+def test_a_page_with_a_removed_video_is_computed(shelf):
+    site = Site(shelf)
+    site.removed[CATALOGUE.rows(slate(5).video_ids[4:])] = True  # beyond the four that are asked for
+    assert site.ask(5)[0].arm == "control"
+    site.removed[CATALOGUE.rows(slate(5).video_ids[:1])] = True
+    assert site.ask(5)[0].arm == "computed"
+
+
+def test_new_pages_replace_the_old_ones_and_their_file(tmp_path, shelf):
+    records = room(np.array([5]), 5, 2)
+    fill(records[0], slate(7), FACTS, CATALOGUE)
+    shelf.put(replace(FACTS, made_at=1_000_500), records)
+    assert sorted(os.listdir(tmp_path / "pages")) == ["r1-1000500.npy", "r1.json"]
+    found = Site(shelf).ask(5, 3)
+    assert found[0].video_ids.tolist() == slate(7).video_ids[:4].tolist()
+    assert found[1].arm == "computed"
+
+
+def test_degraded_and_short_pages(shelf):
+    records = room(np.array([1, 2]), 5, 2)
+    fill(records[0], slate(1, degraded=("the store was down",)), FACTS, CATALOGUE)
+    fill(records[1], slate(2, n=3), FACTS, CATALOGUE)
+    shelf.put(replace(FACTS, made_at=1_000_500), records)
+    found = Site(shelf).ask(1, 2)
+    assert found[0].arm == "computed"
+    assert found[1].video_ids.tolist() == slate(2, n=3).video_ids.tolist()
+
+
+@pytest.mark.parametrize("viewer", [3, 5, 9])
+def test_a_forgotten_viewer_is_not_in_the_file_and_the_others_stay(tmp_path, shelf, viewer):
+    assert [shelf.forget(viewer), shelf.forget(viewer), shelf.forget(77)] == [True, False, False]
+    kept = {3, 5, 9} - {viewer}
+    pages = shelf.get("r1")
+    assert set(pages.records["viewer_id"].tolist()) == kept
+    for other in kept:
+        assert Site(shelf).ask(other)[0].video_ids.tolist() == slate(other).video_ids[:4].tolist()
+    assert Site(shelf).ask(viewer)[0].arm == "computed"
+    assert [shelf.forget(other) for other in sorted(kept)] == [True, True]
+    assert shelf.get("r1") is None
