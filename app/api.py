@@ -19,7 +19,7 @@ from app.services import Live, Services
 from app.telemetry import Telemetry
 from app.together import Together
 from core import columns as c
-from core.ids import to_id, to_ids
+from core.ids import to_id
 from core.policy import HOME, UP_NEXT, Request
 
 K = Annotated[int, Query(ge=1, le=schemas.MAX_K, description="Number of videos.")]
@@ -32,6 +32,7 @@ Deadline = Annotated[
         alias="X-Request-Deadline-Ms", ge=1, le=60_000, description="Time for this page; later, what is optional is left out."
     ),
 ]
+Kids = Annotated[bool, Query(description="Only what is for kids, as far as the release's labels tell.")]
 Preview = Annotated[bool, Query(description="Nobody sees this page: do not log impressions.")]
 
 _PRIORITY = {
@@ -83,11 +84,12 @@ class Api:
         k: K = 10,
         explain: Explain = False,
         preview: Preview = False,
+        kids: Kids = False,
         deadline_ms: Deadline = None,
     ) -> Response:
         """The home page of a viewer."""
         live, services = self._services.releases.live, self._services
-        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), HOME, k)
+        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), HOME, k, kids=kids)
         return await self._page(http, live, viewer_id, request, deadline_ms, explain=explain, preview=preview)
 
     async def up_next(
@@ -98,12 +100,13 @@ class Api:
         k: K = 10,
         explain: Explain = False,
         preview: Preview = False,
+        kids: Kids = False,
         deadline_ms: Deadline = None,
     ) -> Response:
         """What to watch after a video."""
         live, services = self._services.releases.live, self._services
         _row(live, video_id)
-        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), UP_NEXT, k, to_id(video_id))
+        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), UP_NEXT, k, to_id(video_id), kids=kids)
         return await self._page(http, live, viewer_id, request, deadline_ms, explain=explain, preview=preview)
 
     async def _page(
@@ -129,13 +132,13 @@ class Api:
     async def search(self, q: Text = "", k: K = 20) -> Response:
         """Videos by words of their title, best match first."""
         live = self._services.releases.live
-        return Json({"query": q, "videos": live.cards.of(live.search.rows(q, k)) if q.strip() else []})
+        return Json({"query": q, "videos": live.cards.of(live.visible(live.search.rows(q, k))) if q.strip() else []})
 
     async def browse(self, category: Text, k: K = 24) -> Response:
         """The newest videos of a category, the same for everybody."""
         live = self._services.releases.live
         rows = live.cards.newest(category, self._services.clock.now(), k)
-        return Json({"query": category, "videos": live.cards.of(rows)})
+        return Json({"query": category, "videos": live.cards.of(live.visible(rows))})
 
     async def video(self, video_id: str) -> Response:
         """One video."""
@@ -169,8 +172,8 @@ class Api:
 
 
 def _row(live: Live, video_id: str) -> Any:
-    rows = live.catalogue.rows(to_ids([video_id]))
-    if rows[0] < 0:
+    rows = live.find(video_id)
+    if not len(rows):
         raise HTTPException(404, f"there is no video '{video_id[:100]}'")
     return rows
 

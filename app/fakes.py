@@ -25,6 +25,7 @@ from core.policy import UP_NEXT, Request, Slate
 from core.settings import Settings
 from data.catalogue import Catalogue, ViewerTable
 from data.dataset import conform
+from data.labels.answers import Answers
 
 _TITLES = {
     "Chess": ("The endgame nobody teaches", "Sicilian traps in five minutes", "I played a grandmaster blindfold"),
@@ -196,7 +197,7 @@ class OneRelease:
         """The same one."""
         return self.live
 
-    def rollback(self) -> Live:
+    def rollback(self, why: str = "by hand") -> Live:
         """Refused."""
         raise ReleaseRefused("there is no previous release to go back to")
 
@@ -253,4 +254,4 @@ def services(
         facts={"snapshot": "an invented site", "metrics": {"ndcg@10": 0.213, "recall@500": 0.61}},
     )
     settings = Settings(var_dir=Path("var"), redis_url=None, admin_token=admin_token, data_dir=None)
-    return Services(OneRelease(live), log, ShownList(), InstantFollower(), settings, clock, make_id)
+    return Services(OneRelease(live), log, ShownList(), InstantFollower(), settings, clock, Answers(MemoryLog()), make_id)

@@ -71,12 +71,16 @@ class Ingest:
         self.require_room()
         services = self._services
         rows, rejected = check(parse(body), services.releases.live, services.clock.now(), services.new_id)
+        return await self.keep(rows, rejected, wait=wait)
+
+    async def keep(self, rows: list[dict[str, Any]], rejected: list[dict[str, Any]], *, wait: bool) -> Outcome:
+        """Commit and acknowledge rows of `columns.EVENTS` that were checked; otherwise as `accept`."""
         outcome = Outcome(rejected=rejected)
         if rows:
             table = pa.Table.from_pylist(rows, schema=c.EVENTS)
             outcome.accepted = await self._commit(table)
             outcome.kinds.update(row[c.KIND] for row in rows)
-            services.follower.notify()
+            self._services.follower.notify()
             outcome.applied = wait and await self._applied()
         return outcome
 
@@ -116,8 +120,8 @@ class Ingest:
             self._num_waiters -= 1
 
 
-def parse(body: bytes) -> list[Any]:
-    """The raw events of a batch.
+def parse(body: bytes, name: str = "events") -> list[Any]:
+    """The raw events, or whatever else `name` says, of a batch.
 
     Raises:
         BadInput: not JSON, not `{"events": [...]}`, empty, or too many.
@@ -126,12 +130,12 @@ def parse(body: bytes) -> list[Any]:
         batch = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadInput(f"the body is not JSON: {error}") from error
-    events = batch.get("events") if isinstance(batch, dict) else None
-    if not isinstance(events, list) or not events:
-        raise BadInput('the body must be {"events": [ … ]} with at least one event')
-    if len(events) > MAX_EVENTS:
-        raise BadInput(f"{len(events)} events in one batch; send at most {MAX_EVENTS}")
-    return events
+    found = batch.get(name) if isinstance(batch, dict) else None
+    if not isinstance(found, list) or not found:
+        raise BadInput(f'the body must be {{"{name}": [ … ]}} with at least one of them')
+    if len(found) > MAX_EVENTS:
+        raise BadInput(f"{len(found)} {name} in one batch; send at most {MAX_EVENTS}")
+    return found
 
 
 def check(
@@ -143,7 +147,7 @@ def check(
         try:
             rows.append(_row(EventIn.model_validate(raw), live, now, new_id))
         except ValidationError as error:
-            rejected.append({"index": index, "reason": _reason(error)})
+            rejected.append({"index": index, "reason": reason(error)})
         except BadInput as error:
             rejected.append({"index": index, "reason": str(error)})
     return rows, rejected
@@ -170,7 +174,8 @@ def _row(event: EventIn, live: Live, now: int, new_id: Callable[[], str]) -> dic
     }
 
 
-def _reason(error: ValidationError) -> str:
+def reason(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")

@@ -11,29 +11,38 @@ from fastapi import FastAPI
 from app import problems
 from app.api import Api
 from app.ingest import Ingest
+from app.labelling import Labelling
 from app.limits import Doorkeeper
-from app.live import LiveReleases, builder
+from app.live import LiveReleases, holder
 from app.middleware import Guard
 from app.ops import Ops
 from app.pages import Pages
 from app.privacy import Privacy
 from app.scoreboard import Experiments, Scoreboard
 from app.services import Services
+from app.tables import Tables, summary
 from app.telemetry import Telemetry
 from app.trials import Watcher
-from core.clock import ContinuedClock, SystemClock
+from app.uploads import Uploads
+from core.clock import Clock, ContinuedClock, SystemClock
 from core.event_log import SqliteEventLog
 from core.settings import Settings
 from data import tombstones
+from data.labels.answers import FILE as ANSWERS
+from data.labels.answers import Answers
+from data.logs import OwnLog, open_log
 from features import redis_server
+from monitoring.exporter import REPORT
 from serving.counterfactual import FOLDER, Recorder, Writer
 from serving.impressions import ImpressionLogger
-from serving.releases import ReleaseHolder
 from serving.shadow import Shadow
 
 _ABOUT = (
     "Recommendations for a video site: two-tower retrieval, ranking, exploration, and the feedback loop that keeps them honest."
 )
+
+MERGE_EVERY_S = 300.0
+"""How long vectors of uploads wait beside the index; every search looks through them exactly."""
 
 
 def create_app(services: Services) -> FastAPI:
@@ -54,7 +63,9 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(Doorkeeper, limits=services.limits, telemetry=telemetry)
     app.add_middleware(Guard, telemetry=telemetry)
     problems.install(app, pages.error)
-    for part in (Api(services, ingest, telemetry), Ops(services, telemetry), Privacy(services), Experiments(services), pages):
+    api, ops, labelling = Api(services, ingest, telemetry), Ops(services, telemetry), Labelling(services, SystemClock())
+    uploads = Uploads(services, ingest)
+    for part in (api, uploads, ops, Privacy(services), Experiments(services), Tables(services), labelling, pages):
         app.include_router(part.router())
     return app
 
@@ -68,27 +79,28 @@ def open_services(settings: Settings, *, releases: Path, events: Path, pointer: 
     Args:
         settings: the process's environment.
         releases: root of published releases.
-        events: file of the event log.
+        events: file of the event log, where the settings name no server for it.
         pointer: a pointer's name or a release id.
 
     Raises:
         ReleaseRefused: there is nothing to serve, or it failed its checks.
         StoreUnavailable: no store server could be reached or started.
+        LogUnavailable: the event log's server does not answer.
     """
     with redis_server.running(settings) as store_url:
-        log = SqliteEventLog(events)
-        holder = ReleaseHolder(releases, builder(releases, log, store_url), retire=lambda old: old.retire(), pointer=pointer)
-        live = LiveReleases(holder)
+        log = open_log(events, settings.log_url)
+        held = holder(releases, log, store_url, pointer)
+        clock = ContinuedClock(max(int(held.live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
+        live = LiveReleases(held, releases, log, clock)
         try:
-            yield _around(live, log, releases.parent, settings)
+            yield _around(live, log, clock, releases.parent, settings)
         finally:
             live.close()
             log.close()
 
 
-def _around(live: LiveReleases, log: SqliteEventLog, space: Path, settings: Settings) -> Services:
-    """What goes with live releases: the clock, and the threads that log, record and watch."""
-    clock = ContinuedClock(max(int(live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
+def _around(live: LiveReleases, log: OwnLog, clock: Clock, space: Path, settings: Settings) -> Services:
+    """What goes with live releases: the threads that log, record, watch and merge."""
     writer = Writer(space / FOLDER)
 
     def keep(record: dict[str, Any]) -> None:
@@ -97,15 +109,16 @@ def _around(live: LiveReleases, log: SqliteEventLog, space: Path, settings: Sett
 
     shadow = Shadow(Recorder(lambda: live.trials.subjects(), keep), lambda: live.trials.config.record)
     scoreboard = Scoreboard(log, lambda: live.trials, shadow)
-    watcher = Watcher(live.refresh)
+    watchers = (Watcher(live.refresh), Watcher(live.merge, MERGE_EVERY_S, "merge of indexes"))
     impressions = ImpressionLogger(log, clock, also=shadow.put)
 
     def start() -> None:
-        for thread in (impressions, shadow, watcher):
+        for thread in (impressions, shadow, *watchers):
             thread.start()
 
     def close() -> None:
-        watcher.close()
+        for watcher in watchers:
+            watcher.close()
         impressions.close()
         if shadow.close():
             writer.close()
@@ -119,8 +132,11 @@ def _around(live: LiveReleases, log: SqliteEventLog, space: Path, settings: Sett
         live,
         settings,
         clock,
+        Answers(SqliteEventLog(space / ANSWERS)),
         mark_forgotten=mark,
+        monitored=space / REPORT,
         scoreboard=scoreboard.summary,
+        tables=partial(summary, live),
         start=start,
         close=close,
     )

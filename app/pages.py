@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from app.labelling import QUESTIONS
 from app.services import Services
 from core import columns as c
-from core.ids import to_ids
 
 _WEB = Path(__file__).parent / "web"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -43,6 +43,8 @@ class Pages:
             "/watch/{video_id}": self.watch,
             "/ops": self.ops,
             "/ops/experiments": self.experiments,
+            "/ops/tables": self.tables,
+            "/label": self.label,
             "/docs": self.docs,
             "/favicon.ico": self.favicon,
             "/static/{version}/{name}": self.asset,
@@ -58,8 +60,8 @@ class Pages:
     async def watch(self, video_id: str) -> Response:
         """One video with what to watch next."""
         live = self._services.releases.live
-        rows = live.catalogue.rows(to_ids([video_id]))
-        if rows[0] < 0:
+        rows = live.find(video_id)
+        if not len(rows):
             raise HTTPException(404, f"there is no video '{video_id[:100]}'")
         return self._render("watch.html", video=live.cards.of(rows)[0])
 
@@ -70,6 +72,14 @@ class Pages:
     async def experiments(self) -> Response:
         """What is tried, and what it shows so far."""
         return self._render("experiments.html")
+
+    async def tables(self) -> Response:
+        """Tables of the live release, the releases there are, and the way back."""
+        return self._render("tables.html")
+
+    async def label(self) -> Response:
+        """One video after another, for people to answer a question about."""
+        return self._render("label.html", questions=QUESTIONS)
 
     async def docs(self, request: Request) -> Response:
         """The API, from its own description."""

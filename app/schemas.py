@@ -129,6 +129,38 @@ class Explain(BaseModel):
     """On a page that merges two rankings: which of them, `a` or `b`, is credited with a click."""
 
 
+class VideoIn(BaseModel):
+    """A new video. All but its id may be left out; what is unknown cannot help it to be found."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "video_id": "900001", "title": "A queen sacrifice, slowly", "channel_id": "31", "channel": "Quiet Rooks",
+                "category": "Chess", "language": "en", "duration_s": 734.0,
+            }
+        },
+    )  # fmt: skip
+
+    video_id: Token
+    title: Annotated[str, Field(max_length=500)] | None = None
+    channel_id: Token | None = None
+    channel: Annotated[str, Field(max_length=200)] | None = None
+    category: Annotated[str, Field(max_length=100)] | None = None
+    language: Annotated[str, Field(max_length=40)] | None = None
+    duration_s: Annotated[float, Field(ge=0, le=MAX_WATCH_S)] | None = None
+    uploaded_at: Annotated[int, Field(ge=0, lt=1 << 62)] | None = None
+    """Now when absent, and never later."""
+    content: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=4_096)] | None = None
+    """A vector like those that the release was trained with; without one the video is found by its other attributes."""
+
+
+class VideosIn(BaseModel):
+    """New videos; each stands or falls alone."""
+
+    videos: Annotated[list[VideoIn], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
 class Placed(Video):
     """A video in a slot."""
 

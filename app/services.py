@@ -7,6 +7,7 @@ answer never mixes two releases. Knows nothing of HTTP, models or stores.
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 from app.cards import Cards
 from core.clock import Clock
 from core.event_log import EventLog
+from core.ids import to_ids
 from core.policy import Request, Slate
 from core.settings import Settings
 from data.catalogue import Catalogue, ViewerTable
+from data.labels.answers import Answers
 from features.breaker import Breaker
+from features.freshness import Age
 
 
 class Recommender(Protocol):
@@ -53,6 +57,23 @@ class Live:
     """Of everything that a page depends on, by name."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the operations page says about it: snapshot, metrics, created_at, …"""
+    ages: Callable[[int], Sequence[Age]] = lambda now: ()
+    """How old its features are at an instant, by what feeds them."""
+    removed: Callable[[], NDArray[np.bool_]] | None = None
+    """[V] what was taken down, as of now; None: nothing ever is."""
+    config: str = ""
+    """Fingerprint of the serving config that decides everybody's pages; empty while experiments treat viewers differently."""
+    gone: Callable[[int], bool] = lambda video_id: False
+    """Whether a video was taken down, be it in the catalogue or not."""
+
+    def visible(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Those of some catalogue rows that were not taken down; −1 is no row."""
+        rows = rows[rows >= 0]
+        return rows if self.removed is None else rows[~self.removed()[rows]]
+
+    def find(self, video_id: str) -> NDArray[np.int32]:
+        """The row of one video, by its external id; empty where there is none, or none any more."""
+        return self.visible(self.catalogue.rows(to_ids([video_id])))
 
 
 class Releases(Protocol):
@@ -67,8 +88,8 @@ class Releases(Protocol):
         """Serve what the pointer names now. Raises ReleaseRefused; the old one then keeps serving."""
         ...
 
-    def rollback(self) -> Live:
-        """Serve the previous release again. Raises ReleaseRefused when there is none."""
+    def rollback(self, why: str = "by hand") -> Live:
+        """Serve the previous release again, and write down why. Raises ReleaseRefused when there is none."""
         ...
 
 
@@ -149,12 +170,18 @@ class Services:
     follower: Follower
     settings: Settings
     clock: Clock
+    answers: Answers
+    """What people said about videos."""
     new_id: Callable[[], str] = new_id
     limits: Limits = field(default_factory=Limits)
     mark_forgotten: Callable[[int], int] = lambda viewer_id: 0
     """Hides a viewer from every later reader of the data; returns the instant (ms) of the first request to."""
     scoreboard: Callable[[], Mapping[str, Any]] = lambda: {"experiments": [], "shadow": []}
     """What the experiments page shows. Raises LogUnavailable."""
+    tables: Callable[[], Mapping[str, Any]] = lambda: {"tables": [], "index": {}, "releases": [], "moves": [], "guard": None}
+    """What the tables page shows."""
+    monitored: Path | None = None
+    """The newest report of the monitor, where there is one."""
     start: Callable[[], None] = lambda: None
     """Called once when the server starts: begins background threads."""
     close: Callable[[], None] = lambda: None

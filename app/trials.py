@@ -3,12 +3,13 @@
 `Trials` is the live release's policy. What runs is in two files beside the folder of releases (`experiments.served`); `refresh`
 reads them again when they, or a pointer of the folder, have changed, and replaces everything as one reference. A change that
 cannot run is logged and shown, and what ran before goes on. Every release that arms name has a state of its own, which follows
-the log. Viewers whom new weights would move keep the arm that the log says they met.
+the log; when one of them grows by uploads, the policy is made anew over what it has become. Viewers whom new weights would move
+keep the arm that the log says they met.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from app.services import Recommender as Policy
 from core import release
 from core.errors import BadInput, ReleaseRefused, StoreUnavailable, Unavailable, UpnextError
 from core.event_log import EventLog
-from core.policy import Request, Slate
 from experiments import served
 from experiments.canary import Phase
 from experiments.config import ExperimentsConfig
@@ -25,6 +25,7 @@ from features.store import OnlineStore
 from serving.arms import ArmRecommender, met
 from serving.consumer import Consumer
 from serving.counterfactual import Subjects
+from serving.fresh_videos import GrowingRelease
 from serving.live import LiveRelease
 
 RETIRE_S = 5.0
@@ -35,11 +36,21 @@ RETIRE_S = 5.0
 class Opened:
     """One release with a state of its own that follows the log."""
 
-    release: LiveRelease
+    growing: GrowingRelease
     consumer: Consumer
     store: OnlineStore
     breaker: Breaker
     """Of the store."""
+
+    @property
+    def release(self) -> LiveRelease:
+        """As it is now: uploads make it longer."""
+        return self.growing.live
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Start following the log; `changed` hears of every other `release`."""
+        self.growing.changed = changed
+        self.consumer.start()
 
     def notify(self) -> None:
         """There is something new in the log."""
@@ -69,53 +80,79 @@ class Opened:
         timer.start()
 
 
+def _ignore(policy: Policy) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True)
-class _Running:
+class _Plan:
     """One state of the files."""
 
     config: ExperimentsConfig
+    wanted: Mapping[str, str]
+    """What arms call a release → its id."""
+    opened: Mapping[str, Opened]
+    """Challengers by release id."""
+    met: Mapping[str, Mapping[int, str]]
+    """See `serving.arms.met`."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A plan over the releases as they were when it was made."""
+
+    plan: _Plan
     policy: Policy
     breakers: Callable[[], Mapping[str, Breaker]]
     subjects: Subjects
-    challengers: Mapping[str, Opened]
-    """By release id."""
 
 
 class Trials:
     """The policy of one live release; see the module."""
 
-    def __init__(self, releases: Path, live: LiveRelease, open_release: Callable[[str], Opened], log: EventLog) -> None:
+    def __init__(
+        self,
+        releases: Path,
+        live: Opened,
+        open_release: Callable[[str], Opened],
+        log: EventLog,
+        changed: Callable[[Policy], None] = _ignore,
+    ) -> None:
         """Read the files and open what they name.
 
         Args:
             releases: root of published releases; the files are beside it.
-            live: serves whatever names no other release.
+            live: serves whatever names no other release. Whoever opened it lets it follow the log.
             open_release: opens one by its id; raises ReleaseRefused, StoreUnavailable or LogUnavailable.
             log: says which arms viewers have met.
+            changed: gets the policy, and every one that replaces it.
 
         Raises:
             ReleaseRefused: the files are wrong, or name a release that is not there or does not work.
         """
         self._releases, self._live, self._open, self._log = releases, live, open_release, log
-        self._lock = threading.Lock()
+        self._changed = changed
+        self._reading, self._making = threading.Lock(), threading.RLock()
         self._seen = self._stamp()
         self.problem: str | None = None
         """Why the files, as they are now, do not run; None when they do."""
-        self._running = self._start({})
+        self._running: _Running
+        self._start({})
+
+    @property
+    def policy(self) -> Policy:
+        """What answers at the moment."""
+        return self._running.policy
 
     @property
     def config(self) -> ExperimentsConfig:
         """What runs."""
-        return self._running.config
+        return self._running.plan.config
 
     @property
     def breakers(self) -> Mapping[str, Breaker]:
         """Of the recommenders that answer."""
         return self._running.breakers()
-
-    def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
-        """See `services.Recommender`."""
-        return self._running.policy.recommend(requests, explain=explain)
 
     def subjects(self) -> Subjects:
         """Whom a recorder asks."""
@@ -123,41 +160,47 @@ class Trials:
 
     def challengers(self) -> list[Opened]:
         """Every release that runs besides the live one."""
-        return list(self._running.challengers.values())
+        return list(self._running.plan.opened.values())
 
     def refresh(self) -> bool:
         """Run what the files say now, if that has changed; whether it does."""
-        with self._lock:
-            before = self._running
+        with self._reading:
+            before = self._running.plan.opened
             stamp = self._stamp()
             if stamp == self._seen:
                 return False
             self._seen = stamp
             try:
-                self._running, self.problem = self._start(before.challengers), None
+                self._start(before)
+                self.problem = None
             except UpnextError as error:
                 self.problem = str(error)
                 if isinstance(error, Unavailable):  # the same files may do the next time
                     self._seen = ()
                 logging.getLogger("upnext.app").warning("experiments stay as they were: %s", error)
                 return False
-        for release_id in before.challengers.keys() - self._running.challengers.keys():
-            before.challengers[release_id].retire()
+        for release_id in before.keys() - self._running.plan.opened.keys():
+            before[release_id].retire()
         return True
+
+    def renew(self) -> None:
+        """Go on over what the releases have become: one of them has grown."""
+        with self._making:
+            self._run(self._running.plan)
 
     @property
     def overtaken(self) -> bool:
         """Whether a canary has arrived: `live` names its release, and this is still the one before."""
         state, live_id = served.read_canary(self._releases.parent), release.resolve(self._releases, "live")
         arrived = state is not None and state.phase == Phase.ARRIVED and state.release_id == live_id
-        return arrived and live_id != self._live.loaded.release_id
+        return arrived and live_id != self._live.release.loaded.release_id
 
     def close(self) -> None:
         """Close every release but the live one."""
         for opened in self.challengers():
             opened.close()
 
-    def _start(self, held: Mapping[str, Opened]) -> _Running:
+    def _start(self, held: Mapping[str, Opened]) -> None:
         try:
             config = served.read(self._releases.parent) or ExperimentsConfig()
         except BadInput as error:
@@ -165,27 +208,32 @@ class Trials:
         wanted = {name: self._resolve(name) for name in config.releases}
         opened: dict[str, Opened] = {}
         try:
-            for release_id in set(wanted.values()) - {self._live.loaded.release_id}:
+            for release_id in set(wanted.values()) - {self._live.release.loaded.release_id}:
                 opened[release_id] = held.get(release_id) or self._open(release_id)
-            return self._among(config, wanted, opened)
+            known = met(self._log, config)
+            with self._making:
+                self._run(_Plan(config, wanted, opened, known))
         except BaseException:
             for release_id in opened.keys() - held.keys():
                 opened[release_id].close()
             raise
+        for release_id in opened.keys() - held.keys():
+            opened[release_id].follow(self.renew)
 
-    def _among(self, config: ExperimentsConfig, wanted: Mapping[str, str], opened: Mapping[str, Opened]) -> _Running:
-        live = self._live
-        named = {name: opened[each].release if each in opened else live for name, each in wanted.items()}
+    def _run(self, plan: _Plan) -> None:
+        self._running = self._among(plan)
+        self._changed(self._running.policy)
+
+    def _among(self, plan: _Plan) -> _Running:
+        config, live = plan.config, self._live.release
+        named = {name: plan.opened[each].release if each in plan.opened else live for name, each in plan.wanted.items()}
         challenger = named[config.shadow].base if config.shadow else None
         unseen = None if challenger is None else challenger.build(challenger.config)
         if not config.experiments and not config.holdout:  # hashing viewers into nothing takes time, too
             alone = live.base.build(live.base.config)
-            return _Running(
-                config, alone, lambda: alone.breakers, Subjects(lambda request: alone, live.loaded.viewers, unseen), opened
-            )
-        bases = {name: each.base for name, each in named.items()}
-        arms = ArmRecommender(config, live.base, bases, met(self._log, config))
-        return _Running(config, arms, lambda: arms.breakers, Subjects(arms.of, live.loaded.viewers, unseen), opened)
+            return _Running(plan, alone, lambda: alone.breakers, Subjects(lambda request: alone, live.loaded.viewers, unseen))
+        arms = ArmRecommender(config, live.base, {name: each.base for name, each in named.items()}, plan.met)
+        return _Running(plan, arms, lambda: arms.breakers, Subjects(arms.of, live.loaded.viewers, unseen))
 
     def _resolve(self, name: str) -> str:
         found = release.resolve(self._releases, name) if name in release.POINTERS else name
@@ -203,10 +251,10 @@ class Trials:
 class Watcher:
     """Calls something every few seconds from a thread of its own."""
 
-    def __init__(self, look: Callable[[], object], every_s: float = 2.0) -> None:
-        self._look, self._every_s = look, every_s
+    def __init__(self, look: Callable[[], object], every_s: float = 2.0, name: str = "experiments") -> None:
+        self._look, self._every_s, self._name = look, every_s, name
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="experiments", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -223,4 +271,4 @@ class Watcher:
             try:
                 self._look()
             except Exception:  # whatever it was, the next look may succeed
-                logging.getLogger("upnext.app").exception("experiments could not be read again")
+                logging.getLogger("upnext.app").exception("%s: the look failed", self._name)

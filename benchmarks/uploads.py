@@ -1,38 +1,33 @@
-"""From an upload in the event log to a candidate: how long does it take, and what does it cost?
+"""From an upload to a page: how long does it take through the running service, and what does a search cost meanwhile?
 
     python -m benchmarks.uploads --uploads 40
 
-Puts the live release of a space into service with a real event log of its own and a consumer thread, appends copies of its own
-videos as uploads, and waits until each is in the index. Reports seconds until then, milliseconds to grow by a batch, and a
-search of the main index alone and with the newer vectors beside it. The store is a dictionary in this process.
+Starts the service over a copy of the live release. `POST /videos` sends copies of the most active videos, one after the other
+and then as many at once; from the moment in which the service knows a video every request may get it. Then pages of some
+viewers are looked through for them, half are taken down (`DELETE /videos/…`), and the pages looked through again. A search
+is measured in this process: the main index alone, and with the newer vectors beside it.
 """
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
-from benchmarks import results_file
+from benchmarks import own_service, results_file
+from benchmarks.own_service import Site
 from core import columns as c
 from core import release, rng, settings
-from core.event_log import SqliteEventLog
-from data.dataset import conform
-from data.world import journal
-from features.memory_store import MemoryStore
 from pipelines import spaces
-from serving.fresh_videos import GrowingRelease
-from serving.live import go_live
-from serving.releases import load_release
+from pipelines.spaces import Space
+from serving.releases import LoadedRelease, load_release
 
-_POLL_S = 0.001
+VIEWERS = 50
 _SEARCHES, _NEAREST = 200, 500
+_POLL_S, _PATIENCE_S = 0.005, 30.0
+_SAID = (c.TITLE, c.CHANNEL, c.CATEGORY, c.LANGUAGE, c.DURATION_S, c.CONTENT)
 
 
 def main() -> None:
@@ -42,59 +37,91 @@ def main() -> None:
     parser.add_argument("--space", default=None, help="dataset to serve; the last trained one by default")
     arguments = parser.parse_args()
     space = spaces.current(settings.load().var_dir, arguments.space)
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(space.releases, Path(folder), arguments)
+    result = measure(space, arguments)
     print(json.dumps(result, indent=1))
     results_file.keep(f"uploads-{space.name}", result, arguments)
 
 
-def measure(releases: Path, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Upload, wait, describe."""
-    loaded = load_release(releases, release.resolve(releases, "live") or "")
-    growing, num = GrowingRelease(go_live(loaded, MemoryStore())), arguments.uploads
-    log = SqliteEventLog(folder / "events.db")
-    events = _uploads(loaded.catalogue.frame, 2 * num, loaded.end_at)
-    consumer = growing.consumer(log)
-    consumer.start()
-    try:
-        until_candidate_s = []
-        for i in range(num):
-            began = time.monotonic()
-            log.append(events.slice(i, 1))
-            consumer.notify()
-            while len(growing.live.loaded.index) < len(loaded.index) + i + 1:
-                time.sleep(_POLL_S)
-            until_candidate_s.append(time.monotonic() - began)
-    finally:
-        consumer.close()
-        log.close()
-    began = time.perf_counter()
-    growing.apply(events.slice(num))
-    batch_ms = (time.perf_counter() - began) * 1e3
-    grown = growing.live.loaded
-    queries = grown.video_VD[rng.stream(1, "queries").integers(0, len(grown.video_VD), _SEARCHES)]
+def measure(space: Space, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Upload, look, take down, look again, describe."""
+    loaded, num = load_release(space.releases, release.resolve(space.releases, "live") or ""), arguments.uploads
+    videos = _videos(loaded, 2 * num)
+    viewers = loaded.viewers.frame[c.EXTERNAL_ID][:VIEWERS].to_list()
+    with own_service.running(space) as site:
+        one_s = [_upload_s(site, [video]) for video in videos[:num]]
+        batch_s = _upload_s(site, videos[num:])
+        ids = {video["video_id"] for video in videos}
+        shown = ids & _shown(site, viewers)
+        gone = sorted(ids)[::2]
+        removal_s = [_removal_s(site, video_id) for video_id in gone]
+        again = _shown(site, viewers)
+        memory_mib = site.memory_mib()
     return {
         "videos": len(loaded.catalogue),
-        "uploads": len(grown.catalogue) - len(loaded.catalogue),
-        "seconds_until_candidate": {
-            "median": round(float(np.median(until_candidate_s)), 4), "most": round(max(until_candidate_s), 4)
-        },
-        "batch": {"uploads": num, "ms": round(batch_ms, 1)},
-        "search_ms": {
-            "main index": _median_ms(lambda query: loaded.index.search(query, _NEAREST), queries),
-            "with newer vectors": _median_ms(lambda query: grown.index.search(query, _NEAREST), queries),
-        },
-    }  # fmt: skip
+        "uploads": 2 * num,
+        "seconds_until_candidate": _spread(one_s),
+        "batch": {"uploads": num, "seconds": round(batch_s, 3)},
+        "shown_at_once": {"of uploads": len(shown), "on pages": len(viewers)},
+        "seconds_until_gone": _spread(removal_s),
+        "shown_after_removal": len(again & set(gone)),
+        "search_ms": _search_ms(loaded, 2 * num),
+        "service_memory_mib": memory_mib,
+    }
 
 
-def _uploads(videos: pl.DataFrame, num: int, at: int) -> pa.Table:
-    """Copies of random videos under ids above all others."""
-    chosen = rng.stream(1, "uploads").integers(0, len(videos), num)
-    newest = int(videos[c.VIDEO_ID].max()) + 1  # type: ignore[arg-type]
-    ids = pl.Series(c.VIDEO_ID, newest + np.arange(num))
-    copies = videos[chosen].with_columns(ids, ids.cast(pl.String).alias(c.EXTERNAL_ID), pl.lit(at).alias(c.UPLOADED_AT))
-    events = journal.uploads(copies).with_columns(pl.lit(at).alias(c.RECEIVED_AT))
-    return conform(events, c.EVENTS).to_arrow().cast(c.EVENTS)
+def _upload_s(site: Site, videos: list[dict[str, Any]]) -> float:
+    """Seconds until the service knows all of them."""
+    began = time.monotonic()
+    status, said = site.ask("POST", "/videos", {"videos": videos})
+    if status != 200 or said["rejected"]:
+        raise RuntimeError(f"an upload was answered {status}: {said}")
+    return _until(site, videos[-1]["video_id"], 200, began)
+
+
+def _removal_s(site: Site, video_id: str) -> float:
+    """Seconds until the service no longer knows it."""
+    began = time.monotonic()
+    site.ask("DELETE", f"/videos/{video_id}")
+    return _until(site, video_id, 404, began)
+
+
+def _until(site: Site, video_id: str, status: int, began: float) -> float:
+    while site.ask("GET", f"/videos/{video_id}")[0] != status:
+        if time.monotonic() - began > _PATIENCE_S:
+            raise RuntimeError(f"/videos/{video_id} does not answer {status}")
+        time.sleep(_POLL_S)
+    return time.monotonic() - began
+
+
+def _shown(site: Site, viewers: list[str]) -> set[str]:
+    """Videos on a page of 100 of each viewer."""
+    pages = [site.get(f"/recommend?viewer_id={viewer}&k=100&preview=true") for viewer in viewers]
+    return {video["video_id"] for page in pages for video in page["videos"]}
+
+
+def _videos(loaded: LoadedRelease, num: int) -> list[dict[str, Any]]:
+    """New videos that say of themselves what the most active ones do."""
+    active = np.argsort(-loaded.video_state.counts.sum(axis=1), kind="stable")
+    found = []
+    for place in range(num):
+        row = loaded.catalogue.frame.row(int(active[place % len(active)]), named=True)
+        said = {name: row[name] for name in _SAID if row[name] is not None}
+        found.append(said | {"video_id": f"upload-{place}", c.CHANNEL_ID: str(row[c.CHANNEL_ID])})
+    return found
+
+
+def _search_ms(loaded: LoadedRelease, num: int) -> dict[str, float]:
+    """With as many vectors beside the index as were uploaded."""
+    longer = loaded.index.extended(np.concatenate([loaded.video_VD, loaded.video_VD[:num]]), most=1.0)
+    queries = loaded.video_VD[rng.stream(1, "queries").integers(0, len(loaded.video_VD), _SEARCHES)]
+    return {
+        "main index": _median_ms(lambda query: loaded.index.search(query, _NEAREST), queries),
+        "with newer vectors": _median_ms(lambda query: longer.search(query, _NEAREST), queries),
+    }
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    return {"median": round(float(np.median(seconds)), 4), "most": round(max(seconds), 4)}
 
 
 def _median_ms(search: Callable[[np.ndarray], object], queries: np.ndarray) -> float:

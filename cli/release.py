@@ -41,7 +41,7 @@ def list_(space: SpaceOption = None, json: JsonOption = None) -> None:
     console.print(table)
     for made in moves[-5:]:
         console.print(f"  [dim]{stamp(made.at)}  {made.pointer}: {made.before} → {made.after}, {made.who}: {made.why}[/]")
-    write_json(json, {"releases": [each.to_json() for each in found], "moves": [history.to_json(made) for made in moves]})
+    write_json(json, {"releases": [each.to_json() for each in found], "moves": [made.to_json() for made in moves]})
 
 
 @app.command()

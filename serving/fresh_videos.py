@@ -7,13 +7,17 @@ content and codes; its counters start at zero, and nothing has been watched next
 saw count as unknown. Rows so far stay what they are, so the arrays that readers index by row are copied, made longer, and
 replaced as one reference by the thread that applies events; a request that began before ends with what it began with.
 
+Vectors of uploads wait in a small exact index beside the main one; `merge`, called now and then from another thread, builds one
+index over all while events go on to be applied. A video that was taken down before never comes in.
+
 Growing takes longer the larger the catalogue is; uploads that arrive together grow it once. The daily cap on exploration and
-the breakers begin anew. Titles are searchable from the next release on. Knows nothing of how logs are stored, or of HTTP.
+the breakers begin anew. Knows nothing of how logs are stored, or of HTTP.
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,22 +37,34 @@ from data.catalogue import Catalogue, lookup
 from data.dataset import conform
 from ranking import layout as lay
 from ranking.scorer import Scorer
+from retrieval import index as indexes
+from retrieval.config import IndexConfig
 from retrieval.cowatch import CoWatch
 from retrieval.encoder import VideoEncoder
 from serving.consumer import Consumer
 from serving.live import LiveRelease
 from serving.releases import LoadedRelease
+from serving.search import LongerSearch
 
 _PLAIN = {c.CHANNEL_ID: 0, **dict.fromkeys((c.TITLE, c.CHANNEL, c.CATEGORY, c.LANGUAGE), c.UNKNOWN)}
 """What an upload need not say."""
+_MOST_BESIDE = 0.5
+"""Share of all vectors that may wait beside the main index before they are merged on the spot."""
+
+
+def _nothing() -> None:
+    """Nobody listens."""
 
 
 class GrowingRelease:
     """A release in service whose catalogue grows with the log. One thread applies events, many ask."""
 
     def __init__(self, live: LiveRelease) -> None:
-        self._live = live
+        self._live = self._told = live
         self._tower: VideoEncoder | None = None
+        self._lock = threading.Lock()
+        self.changed: Callable[[], None] = _nothing
+        """Called after `live` has become another one, by the thread that did it."""
 
     @property
     def live(self) -> LiveRelease:
@@ -61,16 +77,41 @@ class GrowingRelease:
 
     def apply(self, events: pa.Table) -> None:
         """Take in events in log order, uploads first. Raises StoreUnavailable; apply the same events again then."""
-        uploads = events.filter(pc.equal(events[c.KIND], ev.UPLOAD))
-        if len(uploads):
-            if self._tower is None:
-                self._tower = VideoEncoder.load(self._live.loaded.path)
-            self._live = grown(self._live, uploaded(uploads, self._live.loaded.catalogue), self._tower)
-        self._live.apply(events)
+        with self._lock:
+            before, uploads = self._live, events.filter(pc.equal(events[c.KIND], ev.UPLOAD))
+            if len(uploads):
+                if self._tower is None:
+                    self._tower = VideoEncoder.load(before.loaded.path)
+                found = uploaded(uploads, before.loaded.catalogue, before.suppressed.removed_ids)
+                self._live = grown(before, found, self._tower)
+            self._live.apply(events)
+        self._tell()
+
+    def merge(self) -> bool:
+        """One index over all vectors; False where there are none beside the main one. Slow: call it from a thread of its own.
+
+        Raises:
+            IndexRefused: that index would find too few of its vectors; the two stay.
+        """
+        index, video_VD = self._live.loaded.index, self._live.loaded.video_VD
+        if index.newer is None:
+            return False
+        whole = indexes.build(video_VD, IndexConfig(kind=index.kind))
+        with self._lock:
+            loaded = self._live.loaded
+            self._live = self._live.over(replace(loaded, index=whole.extended(loaded.video_VD, most=1.0)))
+        self._tell()
+        return True
 
     def consumer(self, log: EventLog) -> Consumer:
         """A consumer that continues where the release's states end."""
         return self._live.consumer(log, apply=self.apply)
+
+    def _tell(self) -> None:
+        """Once everything of a batch is in: also when the batch that made it longer had to be applied again."""
+        if self._live is not self._told:
+            self._told = self._live
+            self.changed()
 
 
 @dataclass(frozen=True)
@@ -93,14 +134,14 @@ class GrownCatalogue(Catalogue):
         return ids[order], order
 
 
-def uploaded(events: pa.Table, catalogue: Catalogue) -> pl.DataFrame:
-    """New videos of schema `columns.VIDEOS` from Upload events: each once, without those that the catalogue has.
+def uploaded(events: pa.Table, catalogue: Catalogue, removed_ids: Collection[int] = ()) -> pl.DataFrame:
+    """New videos of schema `columns.VIDEOS` from Upload events: each once, without those known to the catalogue or taken down.
 
     An upload that cannot be read is left out and logged. A content vector of another width than the release's is dropped.
     """
     found: dict[int, pl.DataFrame] = {}
     for video_id, event_at, detail in zip(*(events[n].to_pylist() for n in (c.VIDEO_ID, c.EVENT_AT, c.DETAIL)), strict=True):
-        if video_id is None or video_id in found or catalogue.rows([video_id])[0] >= 0:
+        if video_id is None or video_id in found or video_id in removed_ids or catalogue.rows([video_id])[0] >= 0:
             continue
         try:
             row = _attributes(json.loads(detail or "{}"), video_id, event_at, catalogue.content.shape[1])
@@ -139,8 +180,9 @@ def _longer(loaded: LoadedRelease, videos: pl.DataFrame, tower: VideoEncoder) ->
         loaded,
         catalogue=_joined(before, new),
         video_VD=video_VD,
-        index=loaded.index.extended(video_VD),
+        index=loaded.index.extended(video_VD, most=_MOST_BESIDE),
         scorer=_scorer(loaded, new),
+        search=_search(loaded).with_more(new.frame),
         cowatch=CoWatch(np.pad(neighbours.rows_VN, fill, constant_values=-1), np.pad(neighbours.weights_VN, fill)),
         video_state=replace(
             state, counts=np.pad(state.counts, fill), newest=state.newest.copy(), version=np.pad(state.version, fill[0])
@@ -163,11 +205,16 @@ def _joined(before: Catalogue, new: Catalogue) -> GrownCatalogue:
         for name in ("video_ids", "codes", "duration_s", "uploaded_at", "content")
     }
     return GrownCatalogue(
-        frame=pl.concat([before.frame, new.frame], how="vertical_relaxed"),
+        frame=pl.concat([before.frame, new.frame], how="diagonal_relaxed"),  # nobody has labelled an upload
         vocabularies=before.vocabularies,
         num_released=before.num_released if isinstance(before, GrownCatalogue) else len(before),
         **arrays,
     )
+
+
+def _search(loaded: LoadedRelease) -> LongerSearch:
+    found = loaded.search
+    return found if isinstance(found, LongerSearch) else LongerSearch(found, len(loaded.catalogue))
 
 
 def _scorer(loaded: LoadedRelease, new: Catalogue) -> Scorer:

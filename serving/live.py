@@ -107,7 +107,7 @@ def go_live(
     if fill_store:
         store.load(loaded.viewer_states())
     features = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, store, loaded.video_state)
-    suppressed = Suppressed(loaded.catalogue)
+    suppressed = Suppressed(loaded.catalogue, loaded.removed_ids.tolist())
     base = _base(loaded, features, LiveActivity(loaded.video_state, of_now), suppressed, config or loaded.config)
 
     def policy(live: LiveRelease) -> Recommender | ArmRecommender:

@@ -15,11 +15,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from core import config as configs
 from core import release
 from core.errors import ReleaseRefused
-from data.catalogue import Catalogue, ViewerTable
+from data.catalogue import Catalogue, ViewerTable, Vocabulary
 from features import states, video_state
 from features.definitions import Definitions, default_definitions, schema_hash
 from features.schema import FeatureSchema, Floats
@@ -35,13 +36,14 @@ from serving import filters, verification
 from serving.activity import LoggedActivity
 from serving.config import ServingConfig
 from serving.recommender import Parts, Recommender
-from serving.search import TitleSearch
+from serving.search import LongerSearch, TitleSearch
 from serving.stages import FeatureReader, Filter
 from serving.suppressed import Suppressed
 
 CATALOGUE, VIEWERS, INDEX = "catalogue.parquet", "viewers.parquet", "index.faiss"
 SCHEMA, LINEAGE = "feature_schema.json", "lineage.json"
 VIEWER_STATES, VIDEO_STATE = states.FILE, video_state.FILE
+VOCABULARIES, REMOVED = "vocabularies.json", "removed_videos.npy"
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ class LoadedRelease:
     cowatch: CoWatch
     video_state: VideoState
     """Videos' counters at the log's end. Mutable: belongs to whoever feeds it."""
-    search: TitleSearch
+    search: TitleSearch | LongerSearch
     config: ServingConfig
     end_at: int
     """Instant of the last event that the states contain."""
@@ -72,6 +74,8 @@ class LoadedRelease:
     release_id: str = ""
     manifest: release.Manifest | None = None
     lineage: dict[str, Any] = field(default_factory=dict)
+    removed_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Videos that had been taken down by the log's end."""
 
     def viewer_states(self) -> ViewerStates:
         """Viewers' features at the log's end, read from disk now: for the bulk load of a store."""
@@ -107,7 +111,7 @@ class LoadedRelease:
                 encoder=self.encoder,
                 video_VD=self.video_VD,
                 sources=self._sources(videos, config),
-                filters=self._filters(suppressed or Suppressed(self.catalogue)),
+                filters=(*self._filters(suppressed or Suppressed(self.catalogue)), *by_label(self.catalogue, config)),
                 scorer=self.scorer,
                 schema=self.schema,
                 release_id=self.release_id,
@@ -134,6 +138,17 @@ class LoadedRelease:
             filters.Seen(num_videos),
             filters.Dismissed(suppressed, num_videos),
         )
+
+
+def by_label(catalogue: Catalogue, config: ServingConfig) -> list[Filter]:
+    """The bounds on labels that the config sets."""
+    unknown = np.zeros(len(catalogue), dtype=np.float32)
+    found: list[Filter] = []
+    if config.most_clickbait < 1:
+        found.append(filters.Labelled("clickbait", catalogue.labels.get("clickbait", unknown) <= config.most_clickbait))
+    if config.least_kids > 0:
+        found.append(filters.Labelled("not for kids", catalogue.labels.get("kids", unknown) >= config.least_kids))
+    return found
 
 
 def load_release(root: Path, release_id: str, *, verify: bool = False) -> LoadedRelease:
@@ -168,8 +183,9 @@ def open_files(path: Path, *, release_id: str = "", manifest: release.Manifest |
 
 
 def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> LoadedRelease:
-    catalogue, viewers = Catalogue.load(path / CATALOGUE), ViewerTable.load(path / VIEWERS)
-    definitions = default_definitions()
+    catalogue, viewers = open_catalogue(path), ViewerTable.load(path / VIEWERS)
+    trained_with = json.loads((path / SCHEMA).read_text()).get("schema", {})
+    definitions = default_definitions(catalogue.labels).of(trained_with)
     schema = definitions.schema(catalogue, viewers)
     _check_schema(path, schema_hash(schema, definitions), manifest)
     lineage = json.loads((path / LINEAGE).read_text())
@@ -192,7 +208,24 @@ def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> Loa
         release_id=release_id,
         manifest=manifest,
         lineage=lineage,
+        removed_ids=_removed_ids(path),
     )
+
+
+def open_catalogue(path: Path) -> Catalogue:
+    """The catalogue of a release's files, in the codes that its models were trained with.
+
+    A release that was refreshed has videos that training never saw; releases from before there were any have no file of codes.
+    """
+    if not (path / VOCABULARIES).is_file():
+        return Catalogue.load(path / CATALOGUE)
+    vocabularies = tuple(Vocabulary(tuple(values)) for values in json.loads((path / VOCABULARIES).read_text()))
+    return Catalogue.coded(pl.read_parquet(path / CATALOGUE), vocabularies)
+
+
+def _removed_ids(path: Path) -> NDArray[np.int64]:
+    file = path / REMOVED
+    return np.load(file, allow_pickle=False) if file.is_file() else np.zeros(0, dtype=np.int64)
 
 
 def _check_schema(path: Path, here: str, manifest: release.Manifest | None) -> None:
@@ -264,42 +297,44 @@ class ReleaseHolder(Generic[T]):
         self._root, self._build, self._accept, self._retire = root, build, accept, retire
         self._keep_warm, self._pointer = keep_warm, pointer
         self._lock = threading.Lock()
-        self._id = self._named()
-        self._live = build(self._id)
-        self._warm: tuple[str, T] | None = None
+        first = self._named()
+        self._held: tuple[tuple[str, T], ...] = ((first, build(first)),)
 
     @property
     def live(self) -> T:
         """The present one; read it once per request."""
-        return self._live
+        return self._held[0][1]
 
     @property
     def release_id(self) -> str:
         """Of the present one."""
-        return self._id
+        return self._held[0][0]
 
     @property
     def held(self) -> tuple[T, ...]:
         """The present one and, where there is one, the one kept warm."""
-        return (self._live,) if self._warm is None else (self._live, self._warm[1])
+        return tuple(each for _, each in self._held)
 
     def reload(self) -> T:
         """Serve what the pointer names now. Raises ReleaseRefused, and then nothing has changed."""
         with self._lock:
             wanted = self._named()
-            if wanted != self._id:
+            if wanted != self.release_id:
                 self._swap(wanted)
-            return self._live
+            return self.live
 
     def rollback(self) -> T:
-        """Serve the previous release and let the pointer say so. Raises ReleaseRefused, and then nothing has changed."""
+        """Serve the previous release and let the pointer say so. Raises ReleaseRefused, and then nothing has changed.
+
+        That is the one kept warm; where there is none, what the pointer `previous` names.
+        """
         with self._lock:
-            previous = release.resolve(self._root, "previous")
-            if previous is None or previous == self._id:
+            previous = self._held[1][0] if len(self._held) > 1 else release.resolve(self._root, "previous")
+            if previous is None or previous == self.release_id:
                 raise ReleaseRefused("there is no previous release to go back to")
             self._swap(previous, compare=False)
             release.point(self._root, "live", previous)
-            return self._live
+            return self.live
 
     def _named(self) -> str:
         if self._pointer not in release.POINTERS:
@@ -311,19 +346,18 @@ class ReleaseHolder(Generic[T]):
 
     def _swap(self, release_id: str, *, compare: bool = True) -> None:
         """Let `release_id` serve. What has served before needs no comparison, nor does what a rollback asks for."""
-        warm, outgoing = self._warm, (self._id, self._live)
-        if warm is not None and warm[0] == release_id:
-            self._live, self._id, self._warm = warm[1], release_id, outgoing
+        outgoing, *warm = self._held
+        if warm and warm[0][0] == release_id:
+            self._held = (warm[0], outgoing)
             return
         fresh = self._build(release_id)
         try:
             if compare:
-                self._accept(fresh, self._live)
+                self._accept(fresh, outgoing[1])
         except BaseException:
             self._retire(fresh)
             raise
-        self._live, self._id = fresh, release_id
-        self._warm = outgoing if self._keep_warm else None
-        gone = warm if self._keep_warm else outgoing
-        if gone is not None:
-            self._retire(gone[1])
+        kept = (outgoing,) if self._keep_warm else ()
+        self._held = ((release_id, fresh), *kept)
+        for _, gone in warm if self._keep_warm else (outgoing,):
+            self._retire(gone)

@@ -7,9 +7,12 @@ Korean character is a word. A query's text never reaches SQLite as syntax: only 
 import re
 import sqlite3
 import threading
+import unicodedata
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from core import columns as c
@@ -80,3 +83,33 @@ class TitleSearch:
         if connection is None:
             connection = self._local.connection = sqlite3.connect(self._uri, uri=True)
         return connection
+
+
+@dataclass(frozen=True)
+class LongerSearch:
+    """TitleSearch over videos that came after its file was written, too: those first, latest first, then what the file has."""
+
+    written: TitleSearch
+    num_written: int
+    newer: tuple[frozenset[str], ...] = ()
+    """Words of title and channel of each row that follows, without case and diacritics."""
+
+    def with_more(self, videos: pl.DataFrame) -> "LongerSearch":
+        """The same with further videos at the end."""
+        titles, channels = (videos[name].to_list() for name in (c.TITLE, c.CHANNEL))
+        more = (frozenset(_plain(f"{_text(title)} {_text(channel)}")) for title, channel in zip(titles, channels, strict=True))
+        return replace(self, newer=(*self.newer, *more))
+
+    def rows(self, text: str, k: int) -> NDArray[np.int32]:
+        """See TitleSearch."""
+        wanted, written = _plain(text)[:_MAX_WORDS], self.written.rows(text, k)
+        if not wanted or k <= 0:
+            return written
+        found = [i for i, have in enumerate(self.newer) if all(any(word.startswith(w) for word in have) for w in wanted)]
+        return np.concatenate([self.num_written + np.array(found[::-1], dtype=np.int32), written])[:k].astype(np.int32)
+
+
+def _plain(text: str) -> list[str]:
+    """Words without case and diacritics, as the file's tokenizer has them."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return words("".join(char for char in apart if not unicodedata.combining(char)))

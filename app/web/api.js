@@ -35,6 +35,11 @@ export function admin(action, token) {
   return call(`/admin/${action}`, { method: "POST", headers: { ...JSON_TYPE, authorization: `Bearer ${token}` } });
 }
 
+// What only somebody with the admin token may write.
+export function post(path, body, token) {
+  return call(path, { method: "POST", headers: { ...JSON_TYPE, authorization: `Bearer ${token}` }, body: JSON.stringify(body) });
+}
+
 // One id per (page, video, kind): sending it again, e.g. after a reload, counts once.
 export function eventOf(kind, video, viewer, more = {}) {
   const event = { kind, viewer_id: viewer || "guest", video_id: video.video_id, ...more };

@@ -35,6 +35,23 @@ function counts(node, pairs, none) {
   node.replaceChildren(lines.length ? el("ul", { class: "bars" }, lines) : el("p", { class: "muted quiet" }, none));
 }
 
+// The bar is full when the budget is used up.
+function freshness(groups) {
+  const lines = groups.map((group) => {
+    const bar = el("span", { class: group.late ? "bar-fill late" : "bar-fill" });
+    bar.style.setProperty("--share", group.age_s === null ? 1 : Math.min(group.age_s / group.budget_s, 1));
+    const said = group.age_s === null ? "unknown" : `${span(group.age_s)} of ${span(group.budget_s)}`;
+    const name = el("span", { class: "bar-name", title: group.features.join(", ").replaceAll("_", " ") }, `${group.group} · ${figure(group.features.length)}`);
+    return el("li", {}, name, el("span", { class: "bar", "aria-hidden": "true" }, bar), el("span", { class: "bar-value" }, group.late ? `late: ${said}` : said));
+  });
+  return lines.length ? el("ul", { class: "bars ages" }, lines) : el("p", { class: "muted quiet" }, "This service does not say.");
+}
+
+function span(seconds) {
+  const [unit, size] = [["d", 86400], ["h", 3600], ["min", 60]].find(([, length]) => seconds >= length) ?? ["s", 1];
+  return `${figure(Math.round((seconds / size) * 10) / 10)} ${unit}`;
+}
+
 // Bars rather than a line: each page is its own measurement.
 function latest(values) {
   if (!values.length) return el("p", { class: "muted quiet" }, "No page has been asked for yet.");
@@ -72,6 +89,7 @@ async function refresh() {
     counts($("sources"), summary.sources, "Nothing shown yet.");
     counts($("events"), summary.events, "No events since the server started.");
     counts($("reasons"), summary.reasons, "Nothing: every page had all it needs.");
+    $("freshness").replaceChildren(freshness(summary.freshness));
     release(summary.release);
   } catch (error) {
     $("notices").replaceChildren(notice(error.message));

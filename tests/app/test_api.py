@@ -152,6 +152,16 @@ def test_a_click_counts_on_the_next_page(client, site):
     assert {row["viewer_id"] for row in site.event_log.rows} == {to_id("3")}
 
 
+@pytest.mark.parametrize("path", ["/recommend", "/upnext/1"])
+def test_kids_mode_is_part_of_the_request(client, site, monkeypatch, path):
+    asked, toy = [], site.releases.live.recommender
+    recommend = toy.recommend
+    monkeypatch.setattr(toy, "recommend", lambda requests, **kw: asked.extend(requests) or recommend(requests, **kw))
+    for kids in (True, False):
+        assert client.get(path, params={"kids": kids}).status_code == 200
+    assert [request.kids for request in asked] == [True, False]
+
+
 def test_methods_and_paths_that_do_not_exist(reader):
     assert reader.post("/recommend").status_code == 405
     assert reader.get("/events").status_code == 405

@@ -8,6 +8,7 @@ from app import fakes
 from app.main import create_app
 from core.clock import SystemClock
 from tests import browsing
+from tests.app.test_tables import SAID
 from tests.browsing import find, press, says, titles, wait
 
 pytestmark = browsing.needs_browser
@@ -60,7 +61,7 @@ BOARD = {
 
 @pytest.fixture(scope="module")
 def site():
-    return replace(fakes.services(SystemClock()), scoreboard=lambda: BOARD)
+    return replace(fakes.services(SystemClock()), scoreboard=lambda: BOARD, tables=lambda: SAID)
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +231,17 @@ def test_experiments_show_what_runs_and_how_sure_it_is(page, url):
     assert find(page, '.rail-link[aria-current="page"]').text == "Experiments"
 
 
+def test_the_page_of_releases_says_what_serves_and_why_it_may_not_be_changed(page, url):
+    page.get(f"{url}/ops/tables")
+    wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
+    assert [row.text.split()[0] for row in page.find_elements("css selector", "#releases tbody tr")] == ["a1", "b2"]
+    for where, text in (("#releases", "kept warm"), ("#moves", "ann"), ("#sizes", "video vectors ↑"), ("#tiles", "exact")):
+        says(page, where, text)
+    find(page, "#rollback").click()
+    says(page, "#admin-note", "UPNEXT_ADMIN_TOKEN")
+    assert [entry["level"] for entry in page.get_log("browser")] == ["SEVERE"]  # the browser's own word on a 403
+
+
 def test_the_theme_switch_is_kept(page, url):
     page.get(url)
     dark = "return matchMedia('(prefers-color-scheme: dark)').matches"
@@ -244,7 +256,7 @@ def test_every_control_has_a_name(page, url):
         "return [...document.querySelectorAll('a, button, input')].filter((e) => !(e.textContent.trim() || "
         "e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"
     )
-    for path in ("/", "/watch/5", "/ops", "/ops/experiments"):
+    for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/tables"):
         page.get(f"{url}{path}")
         wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
         assert page.execute_script(nameless) == []
@@ -253,7 +265,7 @@ def test_every_control_has_a_name(page, url):
 def test_nothing_overflows_a_narrow_screen(page, url):
     page.set_window_size(500, 860)
     try:
-        for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/docs"):
+        for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/tables", "/docs"):
             page.get(f"{url}{path}")
             wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
             assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")

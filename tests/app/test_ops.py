@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from app import fakes
 from core.errors import LogUnavailable
+from features.freshness import Age
 
 TOKEN = {"authorization": "Bearer open sesame"}
 
@@ -99,6 +102,19 @@ def test_the_summary_adds_up(client, clock):
     assert dict(summary["sources"]) == {"two_tower": 16, "cowatch": 8, "trending": 12, "fresh": 4}
     assert summary["release"]["num_videos"] == 240
     assert summary["degraded_share"] == 0
+
+
+def test_the_age_of_features_is_told_to_people_and_to_prometheus(make_client, site):
+    ages = (Age("stream", ("history",), 12.5, 10), Age("release", ("segment",), None, 86_400))
+    live = replace(site.releases.live, ages=lambda now: ages)
+    with make_client(releases=fakes.OneRelease(live)) as client:
+        told = client.get("/ops/summary").json()["freshness"]
+        lines = client.get("/metrics").text.splitlines()
+    assert told[0] == {"group": "stream", "features": ["history"], "age_s": 12.5, "budget_s": 10, "late": True}
+    assert [one["late"] for one in told] == [True, True]
+    assert 'upnext_feature_age_seconds{group="stream"} 12.5' in lines
+    assert 'upnext_feature_budget_seconds{group="release"} 86400.0' in lines
+    assert 'upnext_feature_age_seconds{group="release"} NaN' in lines
 
 
 def test_the_summary_of_a_quiet_server(client):

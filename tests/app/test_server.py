@@ -7,7 +7,7 @@ import uvicorn
 
 from app import fakes
 from app.main import create_app
-from app.server import configure, run, serve
+from app.server import Site, configure, run, serve
 from core.errors import BadInput
 from core.settings import Settings
 
@@ -22,7 +22,7 @@ def test_a_taken_port_is_said_in_plain_words(site):
 def test_other_machines_are_refused_before_anything_is_loaded(tmp_path):
     settings = Settings(tmp_path, None, None, None)
     with pytest.raises(BadInput, match="no admin token"):
-        run(settings, releases=tmp_path, events=tmp_path / "events.db", pointer="live", host="0.0.0.0", port=0)
+        run(settings, Site(tmp_path, tmp_path / "events.db", host="0.0.0.0", port=0))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -40,6 +40,9 @@ class FakeOpened:
     release: object
     ended: list[str] = field(default_factory=list)
 
+    def follow(self, changed):
+        self.changed = changed
+
     def close(self):
         self.ended.append("closed")
 
@@ -72,7 +75,8 @@ class Site:
         return self.opened[release_id]
 
     def trials(self):
-        return Trials(self.releases, release("live1"), self.open, fakes.MemoryLog())
+        self.live = FakeOpened(release("live1"))
+        return Trials(self.releases, self.live, self.open, fakes.MemoryLog())
 
 
 @pytest.fixture
@@ -81,7 +85,7 @@ def place(tmp_path):
 
 
 def served(trials, n=30):
-    slates = trials.recommend([Request(f"r{v}", v, fakes.NOW, k=3) for v in range(n)])
+    slates = trials.policy.recommend([Request(f"r{v}", v, fakes.NOW, k=3) for v in range(n)])
     return {(slate.arm, slate.release_id) for slate in slates}
 
 
@@ -180,6 +184,24 @@ def test_a_canary_is_served_from_its_file_and_overtakes_when_it_arrives(place):
     save(replace(state, phase=Phase.ARRIVED))
     assert trials.refresh()
     assert trials.overtaken
+
+
+def test_a_release_that_has_grown_answers_in_its_new_form_in_every_arm(place):
+    place.write(TWO_ARMS)
+    policies, live = [], FakeOpened(release("live1"))
+    trials = Trials(place.releases, live, place.open, fakes.MemoryLog(), policies.append)
+    before = trials.policy
+    live.release = release("longer")
+    trials.renew()
+    assert served(trials) == {("ranker:control", "longer"), ("ranker:treatment", "a1")}
+    place.opened["a1"].release = release("a2")
+    place.opened["a1"].changed()
+    assert served(trials) == {("ranker:control", "longer"), ("ranker:treatment", "a2")}
+    assert {slate.release_id for slate in before.recommend([Request(f"r{v}", v, fakes.NOW) for v in range(9)])} == {
+        "live1",
+        "a1",
+    }
+    assert [policies[0] is before, policies[-1] is trials.policy, len(policies)] == [True, True, 3]
 
 
 def test_the_shadow_answers_nobody(place):

@@ -1,9 +1,11 @@
+import copy
 from argparse import Namespace
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
+from app import answers
+from app.cards import Cards
+from app.services import Live
 from benchmarks import swap
 from core import release
 from core.policy import Request
@@ -19,21 +21,24 @@ def space(trained):
 
 def test_a_page_of_one_release_belongs_and_a_mixed_one_does_not(space):
     loaded = load_release(space.releases, release.resolve(space.releases, "live"))
-    live = go_live(loaded, MemoryStore())
-    affinity = swap._exact(live)[3]
-    viewer_id = int(loaded.viewers.viewer_ids[3])
-    slate = live.recommender.recommend([Request("r", viewer_id, loaded.end_at + 1, k=20)])[0]
-    assert swap.belongs(slate, live, affinity)
-    assert not swap.belongs(replace(slate, release_id="another"), live, affinity)
-    assert not swap.belongs(replace(slate, video_ids=slate.video_ids + 10**9), live, affinity)
-    assert not swap.belongs(slate, live, np.roll(affinity, 1))
-    other_vectors = replace(slate, scores={"affinity": slate.scores["affinity"] + np.float32(1e-3)})
-    assert not swap.belongs(other_vectors, live, affinity)
+    live, viewer = go_live(loaded, MemoryStore()), loaded.viewers.frame["external_id"][3]
+    request = Request("r", int(loaded.viewers.viewer_ids[3]), loaded.end_at + 1, k=20)
+    slate = live.recommender.recommend([request], explain=True)[0]
+    record = Live(loaded.release_id, live.recommender, loaded.catalogue, loaded.viewers, loaded.search, Cards(loaded.catalogue))
+    page, lives = answers.slate_json(record, request, slate, viewer, explain=True), {loaded.release_id: live}
+    assert swap.belongs(page, lives)
+    assert not swap.belongs(page | {"release": "another"}, lives)
+    assert not swap.belongs(page | {"viewer_id": loaded.viewers.frame["external_id"][4]}, lives)
+    moved, foreign = copy.deepcopy(page), copy.deepcopy(page)
+    moved["videos"][5]["explain"]["scores"]["affinity"] += 1e-3
+    foreign["videos"][5]["video_id"] = "1000000"
+    assert not swap.belongs(moved, lives)
+    assert not swap.belongs(foreign, lives)
 
 
-def test_swaps_under_load_lose_and_mix_nothing(space, tmp_path):
-    found = swap.measure(space.releases, tmp_path, Namespace(rate=10, seconds=6, other=None))
-    assert (found["failed_pages"], found["mixed_pages"], found["pages"]) == (0, 0, 60)
+def test_swaps_under_load_lose_and_mix_nothing(space):
+    found = swap.measure(space, Namespace(rate=5, seconds=8, other=None))
+    assert (found["failed_pages"], found["mixed_pages"], found["pages_asked"]) == (0, 0, 40)
     assert len(found["pages_by_release"]) > 1
     assert found["seconds"]["roll back"]["times"] >= 1
-    assert min(found["affinity_moved"].values()) > 0.5
+    assert found["seconds"]["refusal"]["times"] >= 1

@@ -8,6 +8,7 @@ import pytest
 
 from core import columns as c
 from core import events as ev
+from core.errors import StoreUnavailable
 from core.event_log import SqliteEventLog
 from core.policy import Request
 from experiments.config import ArmConfig, ExperimentConfig, ExperimentsConfig
@@ -61,6 +62,7 @@ def test_an_upload_in_the_log_is_a_candidate_with_every_score_once_consumed(grow
     assert slate.sources[place] == "two_tower"
     loaded = growing.live.loaded
     assert loaded.catalogue.frame[c.TITLE][-1] == "Chess for all"
+    assert loaded.search.rows("chess for all", 5)[0] == 60
 
 
 def test_its_vector_is_what_the_video_tower_says_and_its_neighbour_is_itself(growing):
@@ -183,5 +185,50 @@ def test_pages_asked_for_while_the_catalogue_grows_are_whole(growing):
         reader.join()
     assert faults == []
     assert len(growing.live.loaded.catalogue) == 80
-    assert growing.live.loaded.index.newer is None or len(growing.live.loaded.index.newer) <= 8
     assert isinstance(growing.live.loaded.catalogue.frame, pl.DataFrame)
+
+
+def test_merging_finds_the_same_while_events_go_on(growing):
+    heard = []
+    growing.changed = lambda: heard.append(growing.live)
+    assert not growing.merge()
+    growing.apply(ev.to_table([upload(7_000 + n, **CHESS | {c.DURATION_S: 60.0 * n}) for n in range(5)]))
+    before = growing.live.loaded
+    assert len(before.index.newer) == 5
+    assert growing.merge()
+    after = growing.live.loaded
+    assert (after.index.newer, len(after.index)) == (None, 65)
+    scores, _ = before.index.search(before.video_VD, 20)
+    assert np.allclose(after.index.search(after.video_VD, 20)[0], scores, atol=1e-5)
+    growing.apply(ev.to_table([upload(8_000, **CHESS), click(3, 7_001)]))
+    assert (growing.live.loaded.video_state.counts[61] > 0).any()
+    assert len(heard) == 3
+    assert heard[-1] is growing.live
+
+
+def test_what_was_taken_down_never_comes_in_again(growing):
+    growing.apply(ev.to_table([ev.Remove(event_id="x", event_at=AT, received_at=AT, viewer_id=0, video_id=7_000)]))
+    growing.apply(ev.to_table([upload(7_000, **CHESS), upload(7_001, **CHESS)]))
+    assert growing.live.loaded.catalogue.rows([7_000, 7_001]).tolist() == [-1, 60]
+
+
+def test_growth_is_told_of_once_the_store_has_taken_the_events_in(growing, monkeypatch):
+    heard, store = [], growing.live.store
+    growing.changed = lambda: heard.append(len(growing.live.loaded.catalogue))
+    batch = ev.to_table([upload(7_000, **CHESS), click(1, 7_000)])
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "apply", lambda *_: (_ for _ in ()).throw(StoreUnavailable("gone")))
+        with pytest.raises(StoreUnavailable):
+            growing.apply(batch)
+    assert heard == []
+    growing.apply(batch)
+    assert heard == [61]
+
+
+def test_removals_before_the_release_still_hold(release_files):
+    loaded = replace(open_files(release_files[0]), removed_ids=np.array([4, 7_000]))
+    growing = GrowingRelease(go_live(loaded, MemoryStore(), config=GREEDY))
+    growing.apply(ev.to_table([upload(7_000, **CHESS)]))
+    shown = growing.recommend(home(5))[0].video_ids
+    assert len(shown) > 40
+    assert not {4, 7_000} & set(shown.tolist())

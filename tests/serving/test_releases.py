@@ -8,7 +8,8 @@ import pytest
 from core import release
 from core.errors import ReleaseRefused
 from core.policy import Request
-from features import offline
+from features import kinds, offline
+from features.definitions import default_definitions
 from serving import fakes, releases
 from serving.releases import ReleaseHolder, load_release, open_files
 
@@ -105,6 +106,20 @@ def test_another_feature_schema_is_refused_with_what_to_do(copy):
     (copy / releases.SCHEMA).write_text(json.dumps({"hash": "0" * 16}))
     with pytest.raises(ReleaseRefused, match="train a new release"):
         open_files(copy)
+
+
+def test_a_release_of_fewer_features_is_served_without_the_newer_ones(copy, monkeypatch):
+    before = open_files(copy)
+    newer = kinds.Size(name="brand_new", entity="viewer", longest=9, description="declared since")
+
+    def declared(labels=()):
+        known = default_definitions(labels)
+        return replace(known, viewer=(newer, *known.viewer))
+
+    monkeypatch.setattr(releases, "default_definitions", declared)
+    assert newer in declared().viewer
+    assert open_files(copy).definitions == before.definitions
+    assert open_files(copy).schema == before.schema
 
 
 def test_a_catalogue_of_another_size_is_refused(copy):

@@ -96,3 +96,17 @@ def test_unknown_channels_are_not_words(tmp_path):
     frame = fakes.catalogue(3).frame.with_columns(pl.lit(c.UNKNOWN).alias(c.CHANNEL))
     search.build(dataclasses.replace(fakes.catalogue(3), frame=frame), tmp_path)
     assert search.TitleSearch(tmp_path).rows("unknown", 5).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [("zur", [7, 6, 0]), ("roll", [6, 2]), ("ROLL z", [6]), ("strasse", [7]), ("一生", [7, 1]), ("c 10", [3]), ("", [])],
+)
+def test_later_titles_are_found_by_the_same_rules_and_come_first(titles, text, rows):
+    frame = fakes.catalogue(2).frame
+    later = search.LongerSearch(titles, len(TITLES))
+    for title in ("Rolling in ZÜRICH's zoo", "Zürcher Straße, 一生"):
+        later = later.with_more(frame[:1].with_columns(pl.lit(title).alias(c.TITLE)))
+    found = later.rows(text, 10).tolist()
+    assert found == rows
+    assert later.rows(text, 1).tolist() == found[:1]

@@ -1,0 +1,121 @@
+"""New videos in, and videos out, while the service runs. For whoever has the admin token.
+
+Both are events in the log, so they are on disk before they are acknowledged, reach every server that follows the log, survive a
+restart, and go into the next release. A video that was taken down stays away under its id for good. Ids of events follow from
+ids of videos: sending something again changes nothing.
+"""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import schemas
+from app.answers import Json
+from app.ingest import Ingest, Outcome, parse, reason
+from app.ops import ADMIN, require_token
+from app.services import Live, Services
+from core import columns as c
+from core import events as ev
+from core.errors import BadInput
+from core.ids import to_id
+
+Wait = Annotated[bool, Query(description="Answer once the next page can know.")]
+_PROBLEM: dict[int | str, dict[str, Any]] = {
+    422: {"model": schemas.Problem, "description": "Nothing of it can be taken"},
+    503: {"model": schemas.Problem, "description": "The log did not answer; send it again"},
+}
+
+
+class Uploads:
+    """Handlers over the services."""
+
+    def __init__(self, services: Services, ingest: Ingest) -> None:
+        self._services, self._ingest = services, ingest
+
+    def router(self) -> APIRouter:
+        """Both routes."""
+        router = APIRouter(default_response_class=Json, tags=["catalogue"], dependencies=ADMIN)
+        body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
+        router.add_api_route(
+            "/videos", self.upload, methods=["POST"], response_model=schemas.Receipt, responses=_PROBLEM, openapi_extra=body
+        )
+        router.add_api_route(
+            "/videos/{video_id}", self.remove, methods=["DELETE"], response_model=schemas.Receipt, responses=_PROBLEM
+        )
+        return router
+
+    async def upload(self, request: Request, wait: Wait = False) -> Response:
+        """Add videos, at most 1,000 at a time. They can be shown as soon as the features know of them: with `wait`, now."""
+        require_token(request, self._services.settings.admin_token)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "send content-type: application/json")
+        rows, rejected = _check(parse(await request.body(), "videos"), self._services)
+        return _receipt(await self._ingest.keep(rows, rejected, wait=wait))
+
+    async def remove(self, request: Request, video_id: schemas.PathId, wait: Wait = False) -> Response:
+        """Take a video down. No page, search or list shows it again, under no later release."""
+        require_token(request, self._services.settings.admin_token)
+        live = self._services.releases.live
+        row = live.find(video_id)
+        if not len(row):
+            raise HTTPException(404, f"there is no video '{video_id[:100]}'")
+        at, channel = self._services.clock.now(), int(live.catalogue.frame[c.CHANNEL_ID][int(row[0])])
+        return _receipt(await self._ingest.keep([_event(ev.REMOVE, to_id(video_id), channel, at, at)], [], wait=wait))
+
+
+def _check(found: list[Any], services: Services) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Upload events for the good ones; index and reason for the others."""
+    rows, rejected = [], []
+    for index, raw in enumerate(found):
+        try:
+            rows.append(_upload(schemas.VideoIn.model_validate(raw), services.releases.live, services.clock.now()))
+        except ValidationError as error:
+            rejected.append({"index": index, "reason": reason(error)})
+        except BadInput as error:
+            rejected.append({"index": index, "reason": str(error)})
+    return rows, rejected
+
+
+def _upload(video: schemas.VideoIn, live: Live, now: int) -> dict[str, Any]:
+    video_id = to_id(video.video_id)
+    if live.gone(video_id):
+        raise BadInput(f"the video '{video.video_id}' was taken down; upload it under another id")
+    if live.catalogue.rows([video_id])[0] >= 0:
+        raise BadInput(f"there is a video '{video.video_id}' already")
+    width = live.catalogue.content.shape[1]
+    if video.content is not None and len(video.content) != width:
+        raise BadInput(f"content of {len(video.content)} numbers; those of the live release have {width}")
+    at = now if video.uploaded_at is None else min(video.uploaded_at, now)
+    channel = to_id(video.channel_id or video.channel or c.UNKNOWN)
+    said = video.model_dump(exclude_none=True, exclude={"video_id"})
+    said |= {c.EXTERNAL_ID: video.video_id, c.CHANNEL_ID: channel, c.UPLOADED_AT: at}
+    return _event(ev.UPLOAD, video_id, channel, at, now) | {c.DETAIL: json.dumps(said, sort_keys=True)}
+
+
+def _event(kind: str, video_id: int, channel: int, at: int, now: int) -> dict[str, Any]:
+    """A row of `columns.EVENTS` whose id says what it is about."""
+    return {
+        c.EVENT_ID: f"{kind}/{video_id}",
+        c.KIND: kind,
+        c.EVENT_AT: at,
+        c.RECEIVED_AT: now,
+        c.VIEWER_ID: channel,
+        c.VIDEO_ID: video_id,
+    }
+
+
+def _receipt(outcome: Outcome) -> Response:
+    return Json(outcome.json(), 200 if outcome.accepted else 422)
+
+
+def _schema() -> dict[str, Any]:
+    schema = schemas.VideosIn.model_json_schema()
+    video = schema.pop("$defs")["VideoIn"]
+    schema["properties"]["videos"]["items"] = video
+    schema["example"] = {"videos": [video["example"]]}
+    return schema

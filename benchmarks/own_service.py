@@ -1,0 +1,79 @@
+"""The service as a process over a copy of a space, for benchmarks that write: uploads, swaps, roll-backs.
+
+Only the live release is copied. The original is left as it is; the copy goes with the block.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import READY_S
+from core import release
+from core.process import answers, free_port, start_child, stop_children
+from pipelines.spaces import Space
+
+_TOKEN = "benchmark"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running service and what it serves from."""
+
+    port: int
+    space: Space
+    pid: int
+
+    def get(self, path: str) -> Any:
+        """The JSON of one answer."""
+        return self.ask("GET", path)[1]
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and JSON of one answer; carries the admin token."""
+        headers = {"authorization": f"Bearer {_TOKEN}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def memory_mib(self, name: str = "VmRSS") -> int:
+        """Of the service: resident now, or `VmHWM`, at its highest."""
+        line = next(row for row in Path(f"/proc/{self.pid}/status").read_text().splitlines() if row.startswith(name))
+        return int(line.split()[1]) // 1024
+
+
+@contextmanager
+def running(source: Space, prepare: Callable[[Space], None] = lambda space: None) -> Iterator[Site]:
+    """`upnext serve` over a copy that `prepare` may change first."""
+    with tempfile.TemporaryDirectory() as folder:
+        space = copied(source, Path(folder))
+        prepare(space)
+        port = free_port()
+        environment = os.environ | {"UPNEXT_VAR": folder, "UPNEXT_ADMIN_TOKEN": _TOKEN}
+        command = [sys.executable, "-m", "cli.main", "serve", "--space", space.name, "--port", str(port)]
+        child = start_child(command, environment=environment)
+        try:
+            if not answers(f"http://127.0.0.1:{port}/readyz", child, timeout_s=READY_S):
+                raise RuntimeError("the service did not start; `upnext serve` says why")
+            yield Site(port, space, child.pid)
+        finally:
+            stop_children([child])
+
+
+def copied(source: Space, folder: Path) -> Space:
+    """The live release of a space in a space of the same name under `folder`, without a log."""
+    space, live_id = Space(folder / source.name), release.resolve(source.releases, "live") or ""
+    shutil.copytree(release.load(source.releases, live_id).path, space.releases / live_id)
+    release.point(space.releases, "live", live_id)
+    return space
