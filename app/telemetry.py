@@ -7,6 +7,7 @@ kinds); free text such as a reason never becomes a label.
 from collections import Counter, deque
 from dataclasses import dataclass
 from functools import cache
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from prometheus_client import Counter as Total
 from app.ingest import Ingest
 from app.services import Services
 from core.policy import Slate
+from monitoring.exporter import Exporter
 
 _REMEMBERED = 500
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -57,9 +59,14 @@ class Telemetry:
         self._breakers = Gauge(
             "upnext_breaker_open", "1 while a dependency is not asked", ["dependency"], registry=self._registry
         )
+        self._ages = Gauge("upnext_feature_age_seconds", "How old served features are", ["group"], registry=self._registry)
+        self._budgets = Gauge(
+            "upnext_feature_budget_seconds", "How old served features may be", ["group"], registry=self._registry
+        )
         self._stage = cache(self._stages.labels)
         self._turned_away: Counter[str] = Counter()
         self._gauges(services)
+        self._monitor = Exporter(self._registry, services.monitored)
 
     def _gauges(self, services: Services) -> None:
         for name, text, read in (
@@ -98,6 +105,10 @@ class Telemetry:
         """Prometheus text."""
         for name, state in self._states().items():
             self._breakers.labels(name).set(state == "open")
+        for age in self._services.releases.live.ages(self._services.clock.now()):
+            self._ages.labels(age.group).set(nan if age.age_s is None else age.age_s)
+            self._budgets.labels(age.group).set(age.budget_s)
+        self._monitor.refresh()
         return generate_latest(self._registry)
 
     def summary(self) -> dict[str, Any]:
@@ -116,6 +127,7 @@ class Telemetry:
             "degraded_share": sum(bool(page.reasons) for page in pages) / max(len(pages), 1),
             "events": self._events.most_common(),
             "breakers": self._states(),
+            "freshness": [age.to_json() for age in self._services.releases.live.ages(now)],
             "refused": dict(self._turned_away),
             "event_batches_waiting": self._ingest.waiting,
             "impressions": {"queued": self._services.impressions.queued, "dropped": self._services.impressions.dropped},

@@ -80,6 +80,48 @@ def spam_filter(
 
 
 @app.command()
+def year(
+    weeks: Annotated[int, typer.Option(help="Simulated weeks; the world has 52.", min=1)] = 52,
+    arms: Annotated[str, typer.Option(help="Some of system,blind,frozen.")] = "system,blind,frozen",
+    seeds: Annotated[int, typer.Option(help="Worlds, each with its own luck; at least two for intervals.", min=1)] = 1,
+    preset: Annotated[str, typer.Option(help="World and model sizes: tiny | year")] = "year",
+    workers: Annotated[int, typer.Option(help="Processes, each with one thread.", min=1)] = 2,
+    override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
+    json: JsonOption = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with the timeline here.")] = None,
+) -> None:
+    """A year with faults: gates and monitoring against blind retraining and none; interrupted, the same command goes on."""
+    from cli.console import TerminalListener, console, write_json
+    from core import settings
+    from pipelines.lab import year as lab_year
+    from pipelines.lab import year_config, year_report, year_summary
+    from pipelines.progress import Stages
+
+    config, chosen = year_config.configure(preset, override or []), year_config.arms(arms.split(","))
+    numbers, stages = list(range(1, seeds + 1)), Stages(TerminalListener())
+    shelf = lab_year.run(config, chosen, numbers, weeks, settings.load().var_dir / "lab", stages, workers=workers)
+    result = year_summary.summarise(shelf, config, chosen, numbers, weeks)
+    console.print(_fault_table(result))
+    for sentence in result["lead"]:
+        console.print(f"  {sentence}")
+    if report is not None:
+        year_report.write(result, report)
+        console.print(f"  [dim]wrote {report}[/]")
+    write_json(json, {**result, "stages": stages.to_json()})
+
+
+def _fault_table(result: dict[str, Any]) -> "Table":
+    """True satisfied seconds of a page while each fault is felt."""
+    from rich.table import Table
+
+    table = Table("fault", "felt in weeks", *result["names"], box=None)
+    for fault in result["faults"]:
+        values = (f"{value:.1f}" for value in fault["mean_s"].values())
+        table.add_row(fault["kind"], f"{fault['felt'][0]}–{fault['felt'][1]}", *values)
+    return table
+
+
+@app.command()
 def drill(
     fault: Annotated[str, typer.Option(help="One of the faults, or all.")] = "all",
     seeds: SeedsOption = 5,

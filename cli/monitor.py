@@ -37,6 +37,7 @@ def report(
 
     where, stages = spaces.current(settings.load().var_dir, space), Stages(TerminalListener())
     found = monitoring.report(where, day, stages)
+    monitoring.keep(where, found)
     said = found.to_json()
     console.print(f"\n[bold]{said['space']}, {said['from']} to {said['until']}[/]: {said['num_tested']:,} comparisons")
     if found.alert is None:

@@ -34,7 +34,7 @@ def test_every_series_and_label_exists(client, expression):
     wanted = {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"upnext_\w+", expression)}
     assert wanted
     assert wanted <= known
-    source = (DEPLOY.parent / "app" / "telemetry.py").read_text()
+    source = "".join((DEPLOY.parent / name).read_text() for name in ("app/telemetry.py", "monitoring/exporter.py"))
     declared = {label for labels in re.findall(r'\[("\w+"(?:, "\w+")*)\]', source) for label in re.findall(r"\w+", labels)}
     by = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", expression) for label in labels.split(",")}
     matched = {label for labels in re.findall(r"{([^}]*)}", expression) for label in re.findall(r"(\w+)[!=]", labels)}

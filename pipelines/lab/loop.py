@@ -64,12 +64,12 @@ def run(
 
     with shelf.alone():
         todo = [(config, seed, shelf) for seed in seeds if not shelf.start(seed).is_dir()]
-        _stage(stages, "start", _begin, todo, workers, begun, len(seeds))
-        _stage(stages, "weeks", _live, [(config, *pair, weeks, shelf) for pair in pairs], workers, lived, weeks * len(pairs))
+        staged(stages, "start", begin, todo, workers, begun, len(seeds))
+        staged(stages, "weeks", _live, [(config, *pair, weeks, shelf) for pair in pairs], workers, lived, weeks * len(pairs))
     return shelf
 
 
-def _stage(
+def staged(
     stages: Stages, name: str, work: Work, jobs: Sequence[Job], workers: int, done: Callable[[], int], total: int
 ) -> None:
     """Do jobs, and show how much of their result is there."""
@@ -112,7 +112,7 @@ def _child(parent: int) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Several processes with several threads each fight for the cores; results also depend on the number of threads."""
     from threadpoolctl import threadpool_limits
 
@@ -120,7 +120,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def _begin(config: LabConfig, seed: int, shelf: Shelf) -> None:
+def begin(config: LabConfig, seed: int, shelf: Shelf) -> None:
     """The world's history and the release that every policy of the seed starts from."""
     settings = config.of_seed(seed)
     world = World(settings.world)
@@ -130,16 +130,16 @@ def _begin(config: LabConfig, seed: int, shelf: Shelf) -> None:
 
     def write(folder: Path) -> None:
         history.events.write_parquet(folder / EVENTS)
-        training.first(_dataset(world, history.events, config, 1), config, settings, folder)
+        training.first(dataset_of(world, history.events, config, 1), config, settings, folder)
 
-    with _one_thread():
+    with one_thread():
         commit(shelf.start(seed), write)
 
 
 def _live(config: LabConfig, seed: int, arm: Arm, weeks: int, shelf: Shelf) -> None:
     """The weeks of one policy that are not there yet."""
     world = World(config.of_seed(seed).world)
-    with _one_thread():
+    with one_thread():
         for week in range(shelf.done(seed, arm.name) + 1, weeks + 1):
             _live_week(world, config, seed, arm, week, shelf)
 
@@ -169,7 +169,7 @@ def _live_week(world: World, config: LabConfig, seed: int, arm: Arm, week: int, 
 
     def write(folder: Path) -> None:
         served.events.write_parquet(folder / EVENTS)
-        training.next_release(_dataset(world, events, config, week + 1), model, arm, config, settings, week, folder)
+        training.next_release(dataset_of(world, events, config, week + 1), model, arm, config, settings, week, folder)
         spent = {"serve": served_s, "whole": time.perf_counter() - began, "cpu": time.process_time() - worked}
         record["seconds"] = {name: round(seconds, 2) for name, seconds in spent.items()}
         (folder / RECORD).write_text(json.dumps(record, indent=1))
@@ -178,7 +178,7 @@ def _live_week(world: World, config: LabConfig, seed: int, arm: Arm, week: int, 
     shelf.forget_release(seed, arm.name, week - 1)
 
 
-def _dataset(world: World, events: pl.DataFrame, config: LabConfig, week: int) -> Dataset:
+def dataset_of(world: World, events: pl.DataFrame, config: LabConfig, week: int) -> Dataset:
     """What is known when week `week` begins, and the catalogue until it ends: uploads are known by their content at once."""
     known = events.filter(pl.col(c.RECEIVED_AT) < config.starts_at(week))
     videos = world.video_frame().filter(pl.col(c.UPLOADED_AT) < config.starts_at(week + 1))

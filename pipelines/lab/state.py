@@ -21,7 +21,6 @@ import polars as pl
 
 from core import config as configs
 from core.errors import BadInput
-from pipelines.lab.config import LabConfig
 
 EVENTS, RECORD, CONFIG = "events.parquet", "record.json", "config.json"
 _HEAVY = ("release", "towers.safetensors")
@@ -34,8 +33,8 @@ class Shelf:
     path: Path
 
     @staticmethod
-    def of(root: Path, config: LabConfig) -> "Shelf":
-        """Opened, created when absent."""
+    def of(root: Path, config: object) -> "Shelf":
+        """Opened, created when absent; `config` is the frozen dataclass that decides everything."""
         path = root / configs.fingerprint(config)
         path.mkdir(parents=True, exist_ok=True)
         (path / CONFIG).write_text(json.dumps(configs.to_dict(config), indent=1, sort_keys=True))

@@ -6,7 +6,7 @@ Requests and reactions depend on ids alone, so policies are compared under the s
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,6 +49,7 @@ def serve(
     *,
     sample: int,
     label: str,
+    logged: Collection[str] = (),
 ) -> Served:
     """Let viewers come from window[0] until window[1].
 
@@ -60,6 +61,7 @@ def serve(
         observe: told what happened after every round.
         sample: pages on which greedy and best are computed, too.
         label: of the request ids; equal labels give equal requests.
+        logged: scores that the log keeps; all of them would be most of its bytes.
     """
     requests = list(world.sessions(*window, label=label))
     chosen = rng.stream(world.config.seed, "lab sample", label, window[0]).permutation(len(requests))[:sample]
@@ -69,7 +71,7 @@ def serve(
         slates = policy.recommend(batch)
         values.append(measures.page_values(world, batch, slates))
         compared.append(_compare(world, greedy, batch, slates, sampled))
-        events = _logged(world, batch, slates)
+        events = _logged(world, batch, slates, logged)
         observe(events)
         frames.append(events)
     shown, without, best = np.concatenate(compared, axis=1)
@@ -108,9 +110,9 @@ def _compare(world: World, greedy: Policy, requests: Sequence[Request], slates: 
     )
 
 
-def _logged(world: World, requests: Sequence[Request], slates: Sequence[Slate]) -> pl.DataFrame:
+def _logged(world: World, requests: Sequence[Request], slates: Sequence[Slate], logged: Collection[str]) -> pl.DataFrame:
     """What the log gets of a batch: impressions at once, the rest when it happens."""
-    bare = [replace(slate, scores={}) for slate in slates]  # nobody reads logged scores here, and they are most of the bytes
+    bare = [replace(slate, scores={name: slate.scores[name] for name in logged if name in slate.scores}) for slate in slates]
     shown = pl.DataFrame(pl.from_arrow(to_table(requests, bare, max(request.at for request in requests))))
     shown = shown.with_columns(pl.col(c.EVENT_AT).alias(c.RECEIVED_AT))
     came = pl.DataFrame(pl.from_arrow(world.respond(slates, requests)))

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core import columns as c
-from core import release, rng, two_sample
+from core import files, release, rng, two_sample
 from core.clock import DAY_MS, HOUR_MS, stamp
 from core.errors import BadInput, ReleaseRefused
 from core.inference import benjamini_hochberg
@@ -28,7 +28,7 @@ from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
 from data.labels import definitions as labels
 from features import offline
-from monitoring import concept_drift, data_drift, feedback, watch
+from monitoring import concept_drift, data_drift, exporter, feedback, watch
 from monitoring import observations as o
 from monitoring import signals as sg
 from monitoring.alerts import Alert, FileSink, LogSink, Sink, WebhookSink, send
@@ -103,6 +103,7 @@ class DayReport:
             "release_id": self.release_id,
             "from": stamp(end_at - DAY_MS),
             "until": stamp(end_at),
+            "end_at": end_at,
             "reference": [stamp(end * HOUR_MS - DAY_MS)[:10] for end in self.days.reference],
             "num_tested": now.num_tested + len(self.features),
             "signals": [asdict(now.finding(0, at)) for at in range(len(sg.SIGNALS)) if np.isfinite(now.p_GS[0, at])],
@@ -152,6 +153,11 @@ def report(space: Space, day: str | None, stages: Stages) -> DayReport:
         performance=_performance(pl.concat(parts[:-1]), parts[-1]),
         diagnosis=diagnosis,
     )
+
+
+def keep(space: Space, found: DayReport) -> None:
+    """Leave a report where the service finds the newest one (`monitoring.exporter`)."""
+    files.write_json(space.path / exporter.REPORT, found.to_json())
 
 
 class SpaceResponder:
