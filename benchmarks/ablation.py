@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from benchmarks import models, results_file
 from core import inference
 from data import interactions as logs
-from data.catalogue import Catalogue, ViewerTable
+from data.catalogue import ViewerTable
 from data.splits import global_time_split
 from features.schema import FeatureBatch, FeatureSchema
-from pipelines import fit, presets
+from pipelines import fit, labelling, presets
 from pipelines.evaluation import compare
 from pipelines.evaluation.cases import HeldOut, time_split
 from pipelines.evaluation.evaluate import TwoStage, measure
@@ -146,9 +146,10 @@ def main() -> None:
 def prepare(world: str, config: RunConfig, folder: Path) -> Bench:
     """Train towers and one full ranker, write a release, and ask its test clicks."""
     dataset = models.open_log(world)
-    catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
+    viewers = ViewerTable.of(dataset.viewers)
     split = global_time_split(dataset.events, config.split.test_fraction, config.split.ranker_fraction)
-    material = fit.prepare(dataset, catalogue, viewers, split)
+    catalogue, early = labelling.catalogues(dataset, split, folder, wanted=config.labels)
+    material = fit.prepare(dataset, catalogue, viewers, split, early)
     quiet = lambda share, note: None  # noqa: E731
     first = fit.towers(material, config, until=split.ranker_from, advance=quiet)
     data = fit.ranking_data(material, config, first)

@@ -60,8 +60,8 @@ def measure(space: Space) -> dict[str, Any]:
     test_from = int(loaded.lineage["split"]["test_from"])
     held_out, trained = time_split(clicks, test_from, loaded.catalogue.uploaded_at), clicks.before(test_from).counts()
     cases, target_N, blank = held_out.cases, held_out.targets.values, _blank(loaded)
-    served = features_of(dataset, loaded.catalogue, loaded.viewers, cases).viewer_part(np.arange(len(cases)))
-    viewer_ND = loaded.encoder.encode(served)
+    served = features_of(dataset, loaded.catalogue, loaded.viewers, cases, loaded.definitions)
+    viewer_ND = loaded.encoder.encode(served.viewer_part(np.arange(len(cases))))
     cold_VD, empty_VD = _cold_videos(loaded)
     nobody = np.full_like(cases.viewer_ids, _STRANGER)
     score_NV = viewer_ND @ loaded.video_VD.T

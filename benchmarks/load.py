@@ -125,12 +125,11 @@ def run(port: int, visits: Sequence[Visit]) -> list[Answer]:
 
 
 @contextmanager
-def service(space: str | None = None) -> Iterator[tuple[int, "Popen[bytes]"]]:
-    """`upnext serve` on a free port, ready; ended with the block."""
+def service(space: str | None = None, *options: str) -> Iterator[tuple[int, "Popen[bytes]"]]:
+    """`upnext serve` on a free port, with more options, ready; ended with the block."""
     port = free_port()
-    child = start_child(
-        [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *(["--space", space] if space else [])]
-    )
+    where = ["--space", space] if space else []
+    child = start_child([sys.executable, "-m", "cli.main", "serve", "--port", str(port), *where, *options])
     try:
         if not answers(f"http://127.0.0.1:{port}/readyz", child, timeout_s=READY_S):
             raise RuntimeError("the service did not start; `upnext serve` says why")

@@ -238,13 +238,14 @@ def gc(
 def ingest(space: SpaceOption = None, json: JsonOption = None) -> None:
     """Bring what the live log has had since last time into the daily partitions."""
     from cli.console import console, write_json
-    from core.event_log import SqliteEventLog
+    from core import settings
     from data import partitions
+    from data.logs import existing_log
 
     chosen = _space(space)
     root, num_new = _partitions(chosen), 0
-    if chosen.events.is_file():
-        log = SqliteEventLog(chosen.events)
+    log = existing_log(chosen.events, settings.load().log_url)
+    if log is not None:
         num_new = partitions.follow(root, log)
         log.close()
     found = partitions.describe(root)

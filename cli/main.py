@@ -5,16 +5,19 @@ import sys
 import typer
 
 from cli import (
+    batch,
     data,
     demo,
     doctor,
     evaluate,
     experiment,
+    features,
     lab,
     labels,
     monitor,
     ope,
     pipeline,
+    refresh,
     release,
     runs,
     schedule,
@@ -36,7 +39,9 @@ app = typer.Typer(
 )
 app.command(name="demo")(demo.demo)
 app.command(name="train")(train.train)
+app.command(name="refresh")(refresh.refresh)
 app.command(name="serve")(serve.serve)
+app.command(name="batch")(batch.batch)
 app.command(name="simulate")(simulate.simulate)
 app.add_typer(evaluate.app, name="evaluate")
 app.command(name="ope")(ope.ope)
@@ -51,6 +56,7 @@ app.add_typer(tables.app, name="tables")
 app.add_typer(labels.app, name="labels")
 app.add_typer(monitor.app, name="monitor")
 app.add_typer(data.app, name="data")
+app.add_typer(features.app, name="features")
 app.command(name="doctor")(doctor.doctor)
 
 

@@ -41,6 +41,8 @@ class Material:
 
     dataset: Dataset
     catalogue: Catalogue
+    early: Catalogue
+    """The same with labels as they were known when the ranker's window began."""
     viewers: ViewerTable
     split: TimeSplit
     clicks: examples.Clicks
@@ -51,9 +53,13 @@ class Material:
         return self.clicks.features.schema
 
 
-def prepare(dataset: Dataset, catalogue: Catalogue, viewers: ViewerTable, split: TimeSplit) -> Material:
+def prepare(
+    dataset: Dataset, catalogue: Catalogue, viewers: ViewerTable, split: TimeSplit, early: Catalogue | None = None
+) -> Material:
     """Features of the moment before every training click."""
-    return Material(dataset, catalogue, viewers, split, examples.clicks(dataset.events, catalogue, viewers, split.test_from))
+    early = early or catalogue
+    clicks = examples.clicks(dataset.events, early, viewers, split.test_from)
+    return Material(dataset, catalogue, early, viewers, split, clicks)
 
 
 def towers(
@@ -94,7 +100,7 @@ def ranking_data_from(material: Material, config: RunConfig, first: Path) -> Ran
     encode, video_VD = ViewerEncoder.load(first).encode, np.load(first / VECTORS)
     window = (material.split.ranker_from, material.split.test_from)
     events = material.dataset.events
-    shown = examples.impression_rows(events, material.catalogue, material.viewers, window, encode, video_VD)
+    shown = examples.impression_rows(events, material.early, material.viewers, window, encode, video_VD)
     positions = _sample(material.clicks.between(*window), config.lists.max_lists, config.seed)
     feedback = _feedback(material, known_from_impressions=shown is not None)
     nearest = index.build(video_VD, config.index)

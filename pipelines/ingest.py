@@ -1,4 +1,5 @@
-"""What a training run starts from: a source's log and all that the service has logged since, without forgotten viewers."""
+"""What a training run starts from: a source's log and catalogue, all that the service has logged and taken in since, without
+forgotten viewers."""
 
 import json
 from collections.abc import Callable
@@ -9,16 +10,21 @@ import polars as pl
 
 from core import columns as c
 from core import config as configs
+from core import events as ev
+from core import settings
 from core.errors import BadInput
-from core.event_log import SqliteEventLog, batches
+from core.event_log import batches
 from data import dataset as datasets
 from data import lineage, tombstones
+from data.catalogue import Catalogue
 from data.dataset import Dataset
 from data.lineage import Origin
+from data.logs import existing_log
 from data.sources import registry
 from data.world import simulate
 from pipelines import spaces
 from pipelines.presets import RunConfig
+from serving.fresh_videos import uploaded
 
 
 @dataclass(frozen=True)
@@ -76,18 +82,24 @@ def open_space(source: str, path: Path | None, config: RunConfig, var_dir: Path)
 
 def live_events(space: spaces.Space) -> tuple[list[pl.DataFrame], int]:
     """Everything in the live event log of a space, in parts, and how far that is."""
-    if not space.events.is_file():
+    log = existing_log(space.events, settings.load().log_url)
+    if log is None:
         return [], 0
-    log = SqliteEventLog(space.events)
     found = list(batches(log))
     log.close()
     return [pl.DataFrame(pl.from_arrow(events)) for events, _ in found], found[-1][1] if found else 0
+
+
+def _uploads(dataset: Dataset, live: list[pl.DataFrame]) -> pl.DataFrame:
+    """Videos that came to the service while it ran."""
+    uploads = [frame.filter(pl.col(c.KIND) == ev.UPLOAD) for frame in live]
+    return uploaded(pl.concat(uploads).to_arrow().cast(c.EVENTS), Catalogue.of(dataset.videos))
 
 
 def _with_live_events(dataset: Dataset, space: spaces.Space, origin: Origin, warnings: tuple[str, ...]) -> Loaded:
     frames, offset = live_events(space)
     if frames:
         events = pl.concat([dataset.events, *frames], how="vertical_relaxed").unique(c.EVENT_ID, keep="first")
-        dataset = datasets.make(dataset.name, events, dataset.viewers, dataset.videos)
+        dataset = datasets.make(dataset.name, events, dataset.viewers, pl.concat([dataset.videos, _uploads(dataset, frames)]))
     dataset = tombstones.read(space.path).dataset(dataset)
     return Loaded(dataset, space, offset, replace(origin, log_offset=offset), warnings)

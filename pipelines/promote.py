@@ -13,6 +13,7 @@ from typing import Any
 
 from core import release
 from core.errors import BadInput, ReleaseRefused
+from core.moves import Move
 from pipelines.gates import result as gates_result
 from pipelines.gates import waivers
 from pipelines.gates.gates import Gate, GatesConfig
@@ -20,7 +21,7 @@ from pipelines.gates.result import GatesResult
 from pipelines.gates.waivers import Waiver
 from pipelines.progress import Stages
 from pipelines.releases import history
-from pipelines.releases.history import Move, Signed
+from pipelines.releases.history import Signed
 from pipelines.spaces import Space
 from serving.releases import load_release
 
@@ -50,7 +51,7 @@ class Promotion:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        moved = None if self.move is None else history.to_json(self.move)
+        moved = None if self.move is None else self.move.to_json()
         return {"release_id": self.release_id, "to": self.to, "move": moved, "gates": self.gates and self.gates.to_json()}
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from core.clock import stamp
 from data import profile, validation, versioning
-from data.catalogue import Catalogue, ViewerTable
+from data.catalogue import ViewerTable
 from data.splits import global_time_split
-from pipelines import fit, ingest, provenance, spaces, tracking
+from pipelines import fit, ingest, labelling, provenance, spaces, tracking
 from pipelines.evaluation.compare import compare
 from pipelines.evaluation.leaderboard import Leaderboard
 from pipelines.presets import RunConfig
@@ -51,11 +51,13 @@ def run(source: str, path: Path | None, mapping: Path | None, config: RunConfig,
     with stages("snapshot") as stage:
         snapshot = versioning.snapshot(dataset, space.snapshots, provenance.git_commit(), loaded.origin)
         stage.note = snapshot.snapshot_id
-    catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
+    viewers = ViewerTable.of(dataset.viewers)
     split = global_time_split(dataset.events, config.split.test_fraction, config.split.ranker_fraction)
     with stages("features") as stage:
-        material = fit.prepare(dataset, catalogue, viewers, split)
-        stage.note = f"{len(material.clicks):,} clicks with the features of the moment before"
+        catalogue, early = labelling.catalogues(dataset, split, space.path, wanted=config.labels)
+        material = fit.prepare(dataset, catalogue, viewers, split, early)
+        known = [f"labels: {', '.join(catalogue.labels)}"] if catalogue.labels else []
+        stage.note = "; ".join([f"{len(material.clicks):,} clicks with the features of the moment before", *known])
     with stages("towers") as stage:
         first = fit.towers(material, config, until=split.ranker_from, advance=stage.advance)
         stage.note = f"clicks before {stamp(split.ranker_from)}"

@@ -24,6 +24,7 @@ from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
 from data.splits import Pairs, TimeSplit, find_leaks
 from features import offline
+from features.definitions import Definitions
 from pipelines.evaluation import representative, slices
 from pipelines.evaluation.cases import Cases, time_split
 from pipelines.evaluation.evaluate import DEPTH, FittedModels, Model, Towers, TwoStage, evaluate, fit_baselines
@@ -98,7 +99,8 @@ def again(space: Space, stages: Stages) -> Leaderboard:
 
 def release_models(dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, cases: Cases) -> dict[str, Model]:
     """The towers alone and both stages, from the files in `path`, over features of these cases' moments."""
-    loaded, features = open_files(path), features_of(dataset, catalogue, viewers, cases)
+    loaded = open_files(path)
+    features = features_of(dataset, catalogue, viewers, cases, loaded.definitions)
     reader = OfflineReader(features, cases.viewer_ids, cases.at)
 
     def encode(_: Cases, chosen: slice) -> NDArray[np.float32]:
@@ -110,12 +112,15 @@ def release_models(dataset: Dataset, path: Path, catalogue: Catalogue, viewers: 
     }
 
 
-def features_of(dataset: Dataset, catalogue: Catalogue, viewers: ViewerTable, cases: Cases) -> offline.OfflineFeatures:
-    """The features of every case's viewer, and of any video, at the case's moment."""
+def features_of(
+    dataset: Dataset, catalogue: Catalogue, viewers: ViewerTable, cases: Cases, definitions: Definitions | None = None
+) -> offline.OfflineFeatures:
+    """The features of every case's viewer, and of any video, at the case's moment; all declared ones by default."""
     rows = np.zeros(len(cases), dtype=np.int32)  # the features of no particular video are asked for
     return offline.build(
-        dataset.events, catalogue, viewers, viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows, with_seen=True
-    )
+        dataset.events, catalogue, viewers,
+        viewer_ids=cases.viewer_ids, at=cases.at, video_rows=rows, with_seen=True, definitions=definitions,
+    )  # fmt: skip
 
 
 def two_stage(loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset) -> Callable[[Cases, slice], NDArray[np.int32]]:

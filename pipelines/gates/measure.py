@@ -65,8 +65,8 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
             entries[LIVE] = Entry(LIVE, measure(answered[LIVE].model, questions.held_out), 0.0)
         stage.note = ", ".join(f"{name} {entry.mean(MAIN):.4f}" for name, entry in entries.items())
     with stages("test impressions") as stage:
-        shown = _impressions(questions, list(opened.values()), config)
-        heads = {name: _heads(loaded, questions, shown) for name, loaded in opened.items()}
+        shown = impressions(questions, list(opened.values()), config)
+        heads = {name: heads_of(loaded, questions, shown) for name, loaded in opened.items()}
         stage.note = f"{len(shown):,}"
     with stages("pages") as stage:
         answers = _pages(opened, questions, config)
@@ -75,7 +75,7 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         disparities = _disparities(questions, answered[CANDIDATE].pages_NK, shown, heads[CANDIDATE], config)
     measured = {n: Measured(ids[n], entries[n], heads[n], answers[n].ms_B, num_bytes(opened[n])) for n in opened}
     agreement = shadow.compare(answers[LIVE], answers[CANDIDATE])[0] if live_id is not None else None
-    found = _slices(board, entries.get(LIVE) or board.best_baseline, config)
+    found = slices_of(board, entries.get(LIVE) or board.best_baseline, config)
     return Evidence(measured[CANDIDATE], measured.get(LIVE), board, report, disparities, agreement, found)
 
 
@@ -84,7 +84,8 @@ def num_bytes(loaded: LoadedRelease) -> int:
     return sum(file.stat().st_size for file in loaded.path.rglob("*") if file.is_file())
 
 
-def _slices(board: Leaderboard, other: Entry | None, config: GatesConfig) -> slices.Slices | None:
+def slices_of(board: Leaderboard, other: Entry | None, config: GatesConfig) -> slices.Slices | None:
+    """The candidate against another model, group by group; None without one."""
     if other is None:
         return None
     values = {CANDIDATE: board.entry(CANDIDATE).values[MAIN], other.model: other.values[MAIN]}
@@ -92,7 +93,7 @@ def _slices(board: Leaderboard, other: Entry | None, config: GatesConfig) -> sli
     return slices.compare(values, viewers, board.about.labels, metric=MAIN, min_cases=config.slice_cases)
 
 
-def _impressions(questions: Questions, releases: list[LoadedRelease], config: GatesConfig) -> pl.DataFrame:
+def impressions(questions: Questions, releases: list[LoadedRelease], config: GatesConfig) -> pl.DataFrame:
     """Impressions of the test period, with outcomes, of videos that every release knows."""
     found = labels.impression_outcomes(questions.dataset.events).filter(pl.col(labels.AT) >= questions.test_from)
     known = np.ones(len(found), dtype=bool)
@@ -105,15 +106,16 @@ def _impressions(questions: Questions, releases: list[LoadedRelease], config: Ga
     return found[np.sort(chosen)]
 
 
-def _heads(loaded: LoadedRelease, questions: Questions, shown: pl.DataFrame) -> dict[str, Head]:
+def heads_of(loaded: LoadedRelease, questions: Questions, shown: pl.DataFrame) -> dict[str, Head]:
     """What each head says about the impressions, from features of the moment before."""
     if not len(shown):
         return {}
     rows = loaded.catalogue.rows(shown[c.VIDEO_ID].to_numpy())
     viewer_ids, at = shown[c.VIEWER_ID].to_numpy(), shown[labels.AT].to_numpy()
     built = offline.build(
-        questions.dataset.events, loaded.catalogue, loaded.viewers, viewer_ids=viewer_ids, at=at, video_rows=rows
-    )
+        questions.dataset.events, loaded.catalogue, loaded.viewers,
+        viewer_ids=viewer_ids, at=at, video_rows=rows, definitions=loaded.definitions,
+    )  # fmt: skip
     batch = built.batch(np.arange(len(rows)))
     affinity = np.einsum("bd,bd->b", loaded.encoder.encode(batch.viewer), loaded.video_VD[rows])
     scores = loaded.scorer.score(batch, affinity[:, None].astype(np.float32))

@@ -66,7 +66,7 @@ class Answered:
 
     def __init__(self, loaded: LoadedRelease, questions: Questions) -> None:
         cases = questions.held_out.cases
-        features = features_of(questions.dataset, loaded.catalogue, loaded.viewers, cases)
+        features = features_of(questions.dataset, loaded.catalogue, loaded.viewers, cases, loaded.definitions)
         reader = OfflineReader(features, cases.viewer_ids, cases.at)
         self._ranked = two_stage(loaded, reader, questions.dataset)
         self._rows = questions.catalogue.rows(loaded.catalogue.video_ids)

@@ -23,11 +23,11 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 
 from core import config as configs
-from core import files
+from core import files, settings
 from core.clock import SECOND_MS, Clock
 from core.errors import BadInput
-from core.event_log import SqliteEventLog
 from core.process import start_child, stop_children
+from data.logs import existing_log
 from pipelines.orchestration.lease import Lease
 
 _POLL_S = 0.5
@@ -115,9 +115,9 @@ def is_due(job: Job, before: Seen, now: Seen) -> bool:
 
 
 def _last_day(log: Path) -> str | None:
-    if not log.is_file():
+    events = existing_log(log, settings.load().log_url)
+    if events is None:
         return None
-    events = SqliteEventLog(log)
     newest_at = events.newest_at()
     events.close()
     return f"{datetime.fromtimestamp(newest_at / SECOND_MS, UTC):%Y-%m-%d}" if newest_at else None

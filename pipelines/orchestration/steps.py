@@ -66,7 +66,7 @@ def features(job: Job, snapshot_id: str) -> str:
         log = _open(job, snapshot_id)
         release_files.write_features(folder, log.dataset, log.catalogue, log.viewers)
 
-    return job.make("features", (*_LOG, "features"), write, snapshot=snapshot_id).key
+    return job.make("features", (*_LOG, "features"), write, snapshot=snapshot_id, **_labels(job)).key
 
 
 def train_retrieval(job: Job, snapshot_id: str) -> str:
@@ -78,7 +78,7 @@ def train_retrieval(job: Job, snapshot_id: str) -> str:
         from retrieval import export
 
         log = _open(job, snapshot_id)
-        material, split = fit.prepare(log.dataset, log.catalogue, log.viewers, log.split), log.split
+        material, split = fit.prepare(log.dataset, log.catalogue, log.viewers, log.split, log.early), log.split
         first = fit.towers(material, config, until=split.ranker_from, advance=_part(job.advance, 0.0, 0.7))
         last = fit.towers(material, config, until=split.test_from, warm_start=first, advance=_part(job.advance, 0.7, 1.0))
         for name, towers, at in (("first", first, split.ranker_from), ("last", last, log.dataset.end_at)):
@@ -114,7 +114,7 @@ def train_ranker(job: Job, snapshot_id: str, towers: str) -> str:
         from ranking import export
 
         log = _open(job, snapshot_id)
-        material = fit.prepare(log.dataset, log.catalogue, log.viewers, log.split)
+        material = fit.prepare(log.dataset, log.catalogue, log.viewers, log.split, log.early)
         rows = fit.ranking_data_from(material, job.config, first)
         ranker = fit.ranker_on(rows, material, job.config, job.advance)
         export.export(ranker, folder)
@@ -122,7 +122,7 @@ def train_ranker(job: Job, snapshot_id: str, towers: str) -> str:
 
     config = job.config
     inputs = _values(split=config.split, index=config.index, lists=config.lists, ranker=config.ranker, seed=config.seed)
-    return job.make("ranker", _TRAINING, write, snapshot=snapshot_id, towers=towers, **inputs).key
+    return job.make("ranker", _TRAINING, write, snapshot=snapshot_id, towers=towers, **(inputs | _labels(job))).key
 
 
 def evaluate(
@@ -278,18 +278,29 @@ class _Log:
 
     dataset: "Dataset"
     catalogue: "Catalogue"
+    early: "Catalogue"
+    """See `fit.Material`."""
     viewers: "ViewerTable"
     split: "TimeSplit"
 
 
 def _open(job: Job, snapshot_id: str) -> _Log:
     from data import versioning
-    from data.catalogue import Catalogue, ViewerTable
+    from data.catalogue import ViewerTable
     from data.splits import global_time_split
+    from pipelines import labelling
 
     dataset, cuts = versioning.open_snapshot(job.space.snapshots, snapshot_id), job.config.split
     split = global_time_split(dataset.events, cuts.test_fraction, cuts.ranker_fraction)
-    return _Log(dataset, Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers), split)
+    released, early = labelling.catalogues(dataset, split, job.space.path, wanted=job.config.labels)
+    return _Log(dataset, released, early, ViewerTable.of(dataset.viewers), split)
+
+
+def _labels(job: Job) -> dict[str, Any]:
+    """What labels are made from besides the snapshot, where they are wanted."""
+    from pipelines import labelling
+
+    return _values(split=job.config.split, answers=labelling.reach(job.space.path)) if job.config.labels else {}
 
 
 def _values(**sections: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from core import settings
 
-NAMES = ("UPNEXT_VAR", "REDIS_URL", "UPNEXT_ADMIN_TOKEN", "UPNEXT_DATA")
+NAMES = ("UPNEXT_VAR", "REDIS_URL", "UPNEXT_ADMIN_TOKEN", "UPNEXT_DATA", "UPNEXT_LOG_URL")
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,13 +15,15 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     found = settings.load()
     assert (found.var_dir, found.redis_url, found.admin_token, found.data_dir) == (Path("var"), None, None, None)
+    assert found.log_url is None
 
 
 def test_values_and_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in zip(NAMES, ("/v", "redis://r", "", "/d"), strict=True):
+    for name, value in zip(NAMES, ("/v", "redis://r", "", "/d", "redis://l"), strict=True):
         monkeypatch.setenv(name, value)
     found = settings.load()
     assert (found.var_dir, found.redis_url, found.admin_token, found.data_dir) == (Path("/v"), "redis://r", None, Path("/d"))
+    assert found.log_url == "redis://l"
 
 
 def test_the_service_keeps_numpy_on_one_thread() -> None:

@@ -13,7 +13,7 @@ from app import live
 from app.main import create_app, open_services
 from app.services import Services
 from core.settings import Settings
-from features.redis_store import RedisStore
+from features.cluster_store import open_store
 from pipelines import spaces
 from pipelines.spaces import Space
 
@@ -41,7 +41,7 @@ def opened(space: Space) -> Iterator[tuple[TestClient, Services]]:
 @pytest.fixture
 def patient_store(monkeypatch):
     """Time enough for the store of a busy machine."""
-    monkeypatch.setattr(live, "RedisStore", partial(RedisStore, timeout_s=5.0))
+    monkeypatch.setattr(live, "open_store", partial(open_store, timeout_s=5.0))
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Training material from a log without impressions."""
 
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 
 from core.clock import DAY_MS
 from data import dataset as datasets
-from data.catalogue import Catalogue, ViewerTable
+from data.catalogue import LABEL, Catalogue, ViewerTable
 from data.splits import TimeSplit
 from pipelines import fit
 from tests.data.conftest import START_AT, catalogue, event, frame
@@ -35,6 +38,16 @@ def test_feedback_belongs_to_its_click(material):
     assert liked.tolist() == [1.0, 0.0, 0.0, 0.0]
     assert disliked.tolist() == [0.0, 1.0, 0.0, 0.0]
     assert liked.dtype == np.float32
+
+
+def test_the_ranker_reads_labels_as_they_were_known_before_its_rows(material):
+    plain = material.catalogue
+    late, early = (replace(plain, frame=plain.frame.with_columns(pl.lit(p).alias(LABEL + "kids"))) for p in (0.9, 0.4))
+    found = fit.prepare(material.dataset, late, material.viewers, material.split, early)
+    batch = found.clicks.features.batch(np.arange(len(found.clicks)))
+    assert found.schema.video_dense[-1] == "video_kids"
+    assert batch.video_dense_BKF[..., -1] == pytest.approx(0.4)
+    assert found.catalogue.labels["kids"] == pytest.approx(0.9)
 
 
 def test_feedback_is_unknown_where_impressions_carry_it(material):

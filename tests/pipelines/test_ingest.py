@@ -2,8 +2,11 @@ import hashlib
 
 import pytest
 
+from core import columns as c
 from core import config as configs
+from core import events as ev
 from core.errors import BadInput
+from core.event_log import SqliteEventLog
 from pipelines import ingest, presets
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(
@@ -30,6 +33,22 @@ def test_a_world_is_known_by_its_config(tmp_path):
     loaded = load("world", None, tmp_path)
     assert loaded.origin.config == configs.fingerprint(presets.tiny().world)
     assert loaded.origin.files == ()
+
+
+def test_what_the_service_took_in_is_in_the_next_catalogue_once(tmp_path):
+    before = load("world", None, tmp_path)
+    about = {"event_at": before.dataset.end_at, "received_at": before.dataset.end_at, "viewer_id": 3}
+    known = int(before.dataset.videos[c.VIDEO_ID][0])
+    attributes = {c.CATEGORY: "Chess"}
+    uploads = [ev.Upload(event_id=f"{id_}", video_id=id_, attributes=attributes, **about) for id_ in (known, 9_000_000)]
+    log = SqliteEventLog(before.space.events)
+    log.append(ev.to_table(uploads))
+    log.close()
+    after = load("world", None, tmp_path)
+    assert len(after.dataset.videos) == len(before.dataset.videos) + 1
+    assert after.dataset.videos.row(-1, named=True)[c.CATEGORY] == "Chess"
+    assert after.dataset.videos[c.VIDEO_ID].is_sorted()
+    assert after.log_offset == 2
 
 
 def test_a_log_needs_a_path(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core import events as ev
-from core import release
+from core import moves, release
 from core.clock import DAY_MS
 from core.errors import BadInput, ReleaseRefused
 from core.event_log import SqliteEventLog
@@ -34,7 +34,7 @@ LENIENT = GatesConfig(
 def judged(trained, tmp_path_factory):
     """(space, live, candidate) after one real run of the gates; the candidate differs in how it serves."""
     space = Space(tmp_path_factory.mktemp("promote") / trained[1].space.name)
-    shutil.copytree(trained[1].space.path, space.path, ignore=shutil.ignore_patterns(history.FILE))
+    shutil.copytree(trained[1].space.path, space.path, ignore=shutil.ignore_patterns(moves.FILE))
     live = release.load(space.releases, trained[1].release_id)
 
     def write(path):
@@ -176,7 +176,7 @@ def test_without_a_previous_release_there_is_no_way_back(space):
 
 def test_a_torn_line_of_history_is_passed_over(space, ids):
     history.move(space, "candidate", ids[1], ANN, "first")
-    with (space.path / history.FILE).open("a") as file:
+    with (space.path / moves.FILE).open("a") as file:
         file.write('{"at": 1, "poin')
     history.move(space, "candidate", None, ANN, "second")
     assert [made.why for made in history.read(space)] == ["first", "second"]
