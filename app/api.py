@@ -41,12 +41,8 @@ _PRIORITY = {
     "description": "A `prefetch`, for a page that nobody looks at yet, is the first to be refused when too much is asked for.",
     "schema": {"enum": ["interactive", "prefetch"], "default": "interactive"},
 }
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    422: {"model": schemas.Problem, "description": "Arguments out of range"},
-    429: {"model": schemas.Problem, "description": "Too many requests from this address"},
-    503: {"model": schemas.Problem, "description": "Too much is asked for; Retry-After says when to come again"},
-}
-_MISSING: dict[int | str, dict[str, Any]] = {**_PROBLEMS, 404: {"model": schemas.Problem, "description": "Unknown video"}}
+_PROBLEMS = schemas.problems(422, 429, 503)
+_MISSING = schemas.problems(404, 422, 429, 503)
 
 
 class Api:
@@ -72,8 +68,8 @@ class Api:
         add("/viewers", self.viewers, response_model=schemas.ViewersOut, responses=_PROBLEMS, tags=["catalogue"])
         body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _events_schema()}}}}
         add(
-            "/events", self.events, methods=["POST"], response_model=schemas.Receipt, responses=_PROBLEMS,
-            tags=["feedback"], openapi_extra=body,
+            "/events", self.events, methods=["POST"], response_model=schemas.Receipt,
+            responses=schemas.BATCH, tags=["feedback"], openapi_extra=body,
         )  # fmt: skip
         return router
 

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app import schemas
 from app.answers import Json
 from app.ingest import reason
 from app.ops import ADMIN, require_token
@@ -68,9 +69,12 @@ class Labelling:
     def router(self) -> APIRouter:
         """Both routes."""
         router = APIRouter(default_response_class=Json, tags=["labelling"])
-        router.add_api_route("/label/next", self.next)
+        router.add_api_route("/label/next", self.next, responses=schemas.problems(422, 429, 503))
         body = {"requestBody": {"required": True, "content": {"application/json": {"schema": AnswerIn.model_json_schema()}}}}
-        router.add_api_route("/label/answers", self.answer, methods=["POST"], dependencies=ADMIN, openapi_extra=body)
+        problems = schemas.problems(*schemas.ADMIN, *schemas.BODY, 404, 422, 429, 503)
+        router.add_api_route(
+            "/label/answers", self.answer, methods=["POST"], dependencies=ADMIN, responses=problems, openapi_extra=body
+        )
         return router
 
     async def next(self, question: Asked, who: Annotated[str, Query(min_length=1, max_length=60)]) -> Response:

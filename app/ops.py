@@ -11,8 +11,9 @@ from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
+from app import schemas
 from app.answers import Json
 from app.services import Live, Services
 from app.telemetry import Telemetry
@@ -33,11 +34,13 @@ class Ops:
         """All operations routes."""
         router = APIRouter(default_response_class=Json, tags=["operations"])
         router.add_api_route("/healthz", self.health)
-        router.add_api_route("/readyz", self.ready)
-        router.add_api_route("/metrics", self.metrics)
+        router.add_api_route("/readyz", self.ready, responses=schemas.problems(503))
+        router.add_api_route("/metrics", self.metrics, response_class=PlainTextResponse)
         router.add_api_route("/ops/summary", self.summary)
-        router.add_api_route("/admin/reload", self.reload, methods=["POST"], dependencies=ADMIN)
-        router.add_api_route("/admin/rollback", self.rollback, methods=["POST"], dependencies=ADMIN)
+        changes: dict[str, Any] = {"methods": ["POST"], "dependencies": ADMIN}
+        changes["responses"] = schemas.problems(*schemas.ADMIN, 409, 503)
+        router.add_api_route("/admin/reload", self.reload, **changes)
+        router.add_api_route("/admin/rollback", self.rollback, **changes)
         return router
 
     async def health(self) -> Response:

@@ -31,6 +31,7 @@ STAYS = (
     "dismissals in this process's memory, until it restarts",
 )
 _WAIT_S = 2.0
+_PROBLEMS = schemas.problems(*schemas.ADMIN, 422, 429, 503)
 
 
 class Privacy:
@@ -41,7 +42,7 @@ class Privacy:
 
     def router(self) -> APIRouter:
         """Both routes."""
-        router = APIRouter(default_response_class=Json, tags=["privacy"], dependencies=ADMIN)
+        router = APIRouter(default_response_class=Json, tags=["privacy"], dependencies=ADMIN, responses=_PROBLEMS)
         router.add_api_route("/viewers/{viewer_id}/data", self.export, response_model=schemas.ViewerData)
         router.add_api_route("/viewers/{viewer_id}", self.delete, methods=["DELETE"], response_model=schemas.Deleted)
         return router

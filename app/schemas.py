@@ -243,3 +243,32 @@ class Problem(BaseModel):
 
     error: str
     details: list[dict[str, Any]] = []
+
+
+_MEANINGS = {
+    401: "Wrong or missing token",
+    403: "Admin routes are off: the server has no token",
+    404: "Unknown video",
+    408: "The body took too long to arrive",
+    409: "The release was refused; the one before keeps serving",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    422: "Nothing of it can be taken: arguments out of range",
+    429: "Too many requests from this address",
+    503: "Something did not answer, or too much is asked for; Retry-After says when to come again",
+}
+ADMIN = (401, 403)
+"""What a route behind the token may answer."""
+BODY = (408, 413, 415)
+"""What a route that reads a body may answer."""
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Error answers of a route, for the API's description."""
+    return {status: {"model": Problem, "description": _MEANINGS[status]} for status in sorted(statuses)}
+
+
+BATCH = problems(*BODY, 422, 429, 503) | {
+    422: {"model": Receipt | Problem, "description": "Nothing of it can be taken, and why"}
+}
+"""Of routes that take many things at once."""

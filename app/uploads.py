@@ -25,10 +25,7 @@ from core.errors import BadInput
 from core.ids import to_id
 
 Wait = Annotated[bool, Query(description="Answer once the next page can know.")]
-_PROBLEM: dict[int | str, dict[str, Any]] = {
-    422: {"model": schemas.Problem, "description": "Nothing of it can be taken"},
-    503: {"model": schemas.Problem, "description": "The log did not answer; send it again"},
-}
+_UPLOAD, _REMOVE = schemas.BATCH | schemas.problems(*schemas.ADMIN), schemas.problems(*schemas.ADMIN, 404, 422, 429, 503)
 
 
 class Uploads:
@@ -42,10 +39,10 @@ class Uploads:
         router = APIRouter(default_response_class=Json, tags=["catalogue"], dependencies=ADMIN)
         body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
         router.add_api_route(
-            "/videos", self.upload, methods=["POST"], response_model=schemas.Receipt, responses=_PROBLEM, openapi_extra=body
+            "/videos", self.upload, methods=["POST"], response_model=schemas.Receipt, responses=_UPLOAD, openapi_extra=body
         )
         router.add_api_route(
-            "/videos/{video_id}", self.remove, methods=["DELETE"], response_model=schemas.Receipt, responses=_PROBLEM
+            "/videos/{video_id}", self.remove, methods=["DELETE"], response_model=schemas.Receipt, responses=_REMOVE
         )
         return router
 

@@ -80,6 +80,8 @@ class RunConfig:
     lists: ListConfig = field(default_factory=ListConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
+    labels: bool = False
+    """Whether videos get p(clickbait) and p(kids): two features more for the ranker, and what filters go by; docs/labels.md."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     max_broken: float = 0.05
     """Share of broken rows above which loading a log stops."""
