@@ -1,12 +1,10 @@
 """Do two readings of the same requests agree, value by value, and does a point-in-time join know nothing of the future?
 
-`values` names everything a model reads of a batch; `differences` lists what two batches disagree on; `fingerprint` is what the
-service logs with a page (`Slate.feature_hash`). `future_rows` asks one row twice: of the whole log, and of the log without
-everything received at or after the row's instant. A row that differs has looked into the future, however it was computed.
-Knows nothing of stores or services.
+`values` names everything a model reads of a batch; `differences` lists what two batches disagree on. `future_rows` asks one row
+twice: of the whole log, and of the log without everything received at or after the row's instant. A row that differs has
+looked into the future, however it was computed. Knows nothing of stores or services.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,16 +95,6 @@ def joined(batches: Sequence[FeatureBatch]) -> FeatureBatch:
         seen=tuple(rows for viewer in viewers for rows in viewer.seen),
     )
     return FeatureBatch(viewer=part, **together(batches, "video_BK", "video_dense_BKF", "cross_dense_BKF", "cross_codes_BKC"))
-
-
-def fingerprint(batch: FeatureBatch, index: int) -> str:
-    """16 hex digits over every value of one request and its candidates, in order: `Slate.feature_hash` of such a page."""
-    viewer, digest = batch.viewer, hashlib.blake2b(digest_size=8)
-    for values in (viewer.dense_BF, viewer.codes_BC, viewer.history_BL, viewer.history_age_BL):
-        digest.update(np.ascontiguousarray(values[index]).tobytes())
-    for values in (batch.video_BK, batch.video_dense_BKF, batch.cross_dense_BKF, batch.cross_codes_BKC):
-        digest.update(np.ascontiguousarray(values[index]).tobytes())
-    return digest.hexdigest()
 
 
 def future_rows(

@@ -4,6 +4,7 @@ Shape legend: B requests (training rows), K candidates each (1 in training), L h
 viewer / video / cross, Cv/Cx categorical ones.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,15 @@ class FeatureBatch:
     """[B, K, Fx] numeric viewer × video features."""
     cross_codes_BKC: Codes
     """[B, K, Cx] viewer × video cross codes."""
+
+    def fingerprint(self, request: int, candidates: "slice | NDArray[np.int64]" = slice(None)) -> str:
+        """16 hex digits over every value of one request and these of its candidates, in order: what a log keeps of a page."""
+        viewer, digest = self.viewer, hashlib.blake2b(digest_size=8)
+        for values in (viewer.dense_BF, viewer.codes_BC, viewer.history_BL, viewer.history_age_BL):
+            digest.update(np.ascontiguousarray(values[request]).tobytes())
+        for values in (self.video_BK, self.video_dense_BKF, self.cross_dense_BKF, self.cross_codes_BKC):
+            digest.update(np.ascontiguousarray(values[request][candidates]).tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ are left out, and native libraries run under a time limit. Knows nothing of HTTP
 Shape legend: B requests, K candidates, S columns of all sources' lists, D vector size.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -282,7 +281,7 @@ class Recommender:
             scores={**scores, "utility": ranked.utility_BK[i, chosen]},
             release_id=self.parts.release_id,
             arm=self.parts.arm,
-            feature_hash=None if ranked.batch is None else _feature_hash(ranked.batch, i, chosen),
+            feature_hash=None if ranked.batch is None else ranked.batch.fingerprint(i, chosen),
             degraded=log.degraded(i),
             stage_ms=log.stage_ms,
         )
@@ -316,14 +315,3 @@ def _nobody(num_requests: int) -> ViewerPart:
 def _found_first(rows_BK: Rows) -> Floats:
     """A utility that keeps candidates in the order they were found."""
     return np.broadcast_to(-np.arange(rows_BK.shape[1], dtype=np.float32), rows_BK.shape)
-
-
-def _feature_hash(batch: FeatureBatch, index: int, chosen: NDArray[np.int64]) -> str:
-    """16 hex digits over every feature value behind one page, in slot order: an audit recomputes it from the log."""
-    viewer = batch.viewer
-    digest = hashlib.blake2b(digest_size=8)
-    for values in (viewer.dense_BF, viewer.codes_BC, viewer.history_BL, viewer.history_age_BL):
-        digest.update(np.ascontiguousarray(values[index]).tobytes())
-    for values in (batch.video_BK, batch.video_dense_BKF, batch.cross_dense_BKF, batch.cross_codes_BKC):
-        digest.update(np.ascontiguousarray(values[index, chosen]).tobytes())
-    return digest.hexdigest()

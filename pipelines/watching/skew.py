@@ -178,7 +178,7 @@ def _fingerprints(built: offline.OfflineFeatures, served: Served, catalogue: Cat
         rows = catalogue.rows(page.video_ids)
         if page.feature_hash is None or not len(rows) or (rows < 0).any():
             continue
-        if audit.fingerprint(built.against(np.array([place]), rows[None]), 0) == page.feature_hash:
+        if built.against(np.array([place]), rows[None]).fingerprint(0) == page.feature_hash:
             equal += 1
         elif _something_new(served, page):
             unsettled += 1

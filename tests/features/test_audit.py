@@ -63,7 +63,7 @@ def test_batches_join_in_order():
     _, whole = batch()
     parts = [built().batch(np.array([row])) for row in range(4)]
     assert differences(audit.joined(parts), whole) == []
-    assert [audit.fingerprint(part, 0) for part in parts] == [audit.fingerprint(whole, row) for row in range(4)]
+    assert [part.fingerprint(0) for part in parts] == [whole.fingerprint(row) for row in range(4)]
 
 
 def test_no_row_of_ten_thousand_random_joins_knows_its_future():
