@@ -17,7 +17,7 @@ from core.errors import StoreUnavailable
 from data.redis_nodes import FAILURES, Nodes
 from features.breaker import Breaker
 from features.redis_store import Command, RedisStore
-from features.states import Ragged, ViewerState, ViewerStates
+from features.states import Ragged, ViewerState, ViewerStates, empty_state
 
 
 def open_store(url: str, namespace: str, **limits: Any) -> "RedisStore | ClusterStore":
@@ -62,6 +62,10 @@ class ClusterStore:
             for store, places in self._parts(viewer_ids):
                 found |= dict(zip(places, store.read([viewer_ids[place] for place in places]), strict=True))
         return [found[place] for place in range(len(viewer_ids))]
+
+    def at_hand(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """See OnlineStore: nothing."""
+        return [empty_state()] * len(viewer_ids)
 
     def apply(self, updates: ViewerStates) -> None:
         """See OnlineStore, and the module."""

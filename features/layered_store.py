@@ -23,8 +23,11 @@ class LayeredStore:
 
     def read(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
         """See OnlineStore."""
-        since = self._since.read(viewer_ids)
-        return [self._both(int(viewer_id), newer) for viewer_id, newer in zip(viewer_ids, since, strict=True)]
+        return self._over(viewer_ids, self._since.read(viewer_ids))
+
+    def at_hand(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """See OnlineStore: the base."""
+        return self._over(viewer_ids, self._since.at_hand(viewer_ids))
 
     def apply(self, updates: ViewerStates) -> None:
         """See OnlineStore."""
@@ -61,6 +64,9 @@ class LayeredStore:
     def close(self) -> None:
         """See OnlineStore."""
         self._since.close()
+
+    def _over(self, viewer_ids: Sequence[int], since: Sequence[ViewerState]) -> list[ViewerState]:
+        return [self._both(int(viewer_id), newer) for viewer_id, newer in zip(viewer_ids, since, strict=True)]
 
     def _both(self, viewer_id: int, newer: ViewerState) -> ViewerState:
         older = self._of_base(viewer_id)

@@ -18,6 +18,10 @@ class MemoryStore:
         """See OnlineStore."""
         return [self._states.get(int(viewer_id), self._empty) for viewer_id in viewer_ids]
 
+    def at_hand(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """See OnlineStore."""
+        return self.read(viewer_ids)
+
     def apply(self, updates: ViewerStates) -> None:
         """See OnlineStore."""
         with self._lock:

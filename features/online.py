@@ -20,7 +20,7 @@ from features.facts import Codes, ViewerFacts
 from features.kinds import matrix
 from features.offline import known_categories
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
-from features.states import ViewerState, empty_state, of_events
+from features.states import ViewerState, of_events
 from features.store import OnlineStore
 from features.tiles import EventArrays, Ints, Sum
 from features.video_matrix import VideoMatrix
@@ -53,8 +53,8 @@ class OnlineFeatures:
         return self._part(viewer_ids, at, self._store.read(np.asarray(viewer_ids).tolist()))
 
     def blank_part(self, viewer_ids: Ints, at: Ints) -> ViewerPart:
-        """What is known without the store: attributes and the calendar."""
-        return self._part(viewer_ids, at, [empty_state()] * len(viewer_ids))
+        """What is known while the store does not answer: attributes, the calendar, and whatever states are at hand."""
+        return self._part(viewer_ids, at, self._store.at_hand(np.asarray(viewer_ids).tolist()))
 
     def assemble(self, part: ViewerPart, video_BK: Codes, at: Ints) -> FeatureBatch:
         """Candidates beside their viewers. Reads memory only, all candidates at once. at: [B]"""

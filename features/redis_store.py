@@ -22,7 +22,7 @@ from data.redis_nodes import connect
 from features.breaker import Breaker
 from features.definitions import REMEMBERED_WATCHES
 from features.kinds import SEEN_LIMIT
-from features.states import ViewerState, ViewerStates
+from features.states import ViewerState, ViewerStates, empty_state
 from features.tiles import Ints
 
 _LOAD_BLOCK = 1_000
@@ -57,6 +57,10 @@ class RedisStore:
             ViewerState(_counts(answers[i]), _rows(answers[i + 1], 2), _rows(answers[i + 2], 1))
             for i in range(0, len(answers), 3)
         ]
+
+    def at_hand(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """See OnlineStore: nothing."""
+        return [empty_state()] * len(viewer_ids)
 
     def apply(self, updates: ViewerStates) -> None:
         """See OnlineStore. The first round trip asks which counters exist, to drop those that are over."""

@@ -21,6 +21,10 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def at_hand(self, viewer_ids: Sequence[int]) -> list[ViewerState]:
+        """The same as far as this process knows without asking another: for when `read` fails."""
+        ...
+
     def apply(self, updates: ViewerStates) -> None:
         """Add what fresh events amount to. Additions of several writers do not overwrite each other.
 

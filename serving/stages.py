@@ -27,7 +27,7 @@ class FeatureReader(Protocol):
         ...
 
     def blank_part(self, viewer_ids: NDArray[np.int64], at: Instants) -> ViewerPart:
-        """What is known without the store: attributes and context."""
+        """What is known while the store does not answer."""
         ...
 
     def assemble(self, part: ViewerPart, video_BK: Rows, at: Instants) -> FeatureBatch:

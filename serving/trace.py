@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-NO_HISTORY_STORE = "viewer histories are unavailable right now: this page knows only the viewer's profile"
+NO_HISTORY_STORE = "the latest history is unavailable right now: this page knows viewers as they were when the service began"
 NO_VECTOR = "personal retrieval is unavailable right now: candidates come from other sources"
 NO_VIDEO_FEATURES = "video features are unavailable right now: the page is ordered without the ranker"
 NO_RANKER = "the ranker is unavailable right now: the page is ordered by similarity"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import redis
 
+from core.errors import StoreUnavailable
 from core.settings import Settings
 from features.cluster_store import open_store
 from features.definitions import REMEMBERED_WATCHES, default_definitions
@@ -15,7 +16,7 @@ from features.layered_store import LayeredStore
 from features.memory_store import MemoryStore
 from features.redis_server import running
 from features.redis_store import RedisStore
-from features.states import Ragged, ViewerState, ViewerStates
+from features.states import Ragged, ViewerState, ViewerStates, empty_state
 from tests import clusters
 
 NUM_SUMS = len(default_definitions().viewer_sums)
@@ -58,6 +59,10 @@ class OnlineStoreContract:
             assert [found.counts.shape[1], found.clicks.shape[1], found.watches.shape[1]] == [3, 2, 1]
         assert store.read([]) == []
         assert store.size() == 0
+
+    def test_what_is_at_hand_is_nothing_that_is_not_held(self, store):
+        for found in store.at_hand([5, 2**63 - 1]):
+            assert [len(found.counts), len(found.clicks), len(found.watches)] == [0, 0, 0]
 
     def test_what_is_added_is_read(self, store):
         update = state([(0, 10, 3), (4, -2, 2**40)], [(2**62 + 1, 100), (7, 90)], [5_000, 0])
@@ -213,3 +218,18 @@ def test_forgetting_reaches_both_layers():
     assert [store.forget(3), store.forget(3)] == [True, False]
     store.apply(states({3: state([(0, 12, 1)])}))
     assert_holds(store, 3, state([(0, 12, 1)]))
+
+
+def test_while_the_store_is_down_the_base_is_at_hand():
+    class Down(MemoryStore):
+        def read(self, viewer_ids):
+            raise StoreUnavailable("gone")
+
+        def at_hand(self, viewer_ids):
+            return [empty_state()] * len(viewer_ids)
+
+    store = LayeredStore(states({3: state([(0, 10, 3)], [(7, 70)])}), Down())
+    with pytest.raises(StoreUnavailable):
+        store.read([3])
+    known, unknown = store.at_hand([3, 4])
+    assert (known.clicks.tolist(), len(unknown.clicks)) == ([[7, 70]], 0)
