@@ -72,13 +72,18 @@ def columns(models: Mapping[str, Baseline]) -> tuple[str, ...]:
     return tuple(f"{name}_{what}" for name in (TOWERS, *models) for what in ("standing", "place"))
 
 
-def _columns(score_BK: NDArray[np.float32], there_BK: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
-    """Standing and place of each candidate. Two of [B, K], 0 at padding"""
+def standing(score_BK: NDArray[np.float32], there_BK: NDArray[np.bool_]) -> NDArray:
+    """Of each candidate among those of its list. [B, K], 0 at padding"""
     score = np.where(there_BK, score_BK, np.nan).astype(np.float64)
     count = np.maximum(there_BK.sum(axis=1, keepdims=True), 1)
     apart = np.nan_to_num(score - np.nansum(score, axis=1, keepdims=True) / count)
     spread = np.sqrt((apart**2).sum(axis=1, keepdims=True) / count)
+    return np.clip(apart / (spread + _FLAT), -_CLIP, _CLIP)
+
+
+def _columns(score_BK: NDArray[np.float32], there_BK: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
+    """Standing and place of each candidate. Two of [B, K], 0 at padding"""
     order = np.argsort(np.where(there_BK, -score_BK, np.inf), axis=1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.broadcast_to(np.arange(order.shape[1]), order.shape), axis=1)
-    return np.clip(apart / (spread + _FLAT), -_CLIP, _CLIP), np.where(there_BK, np.log1p(rank), 0.0)
+    return standing(score_BK, there_BK), np.where(there_BK, np.log1p(rank), 0.0)

@@ -62,6 +62,12 @@ class FilesConfig:
     """Over the whole file, after what the ranker learns from was held back."""
     continue_rate: float = 0.2
     """Share of the layers' learning rate that these epochs begin with."""
+    decided: int = 500
+    """How many of the candidates, best first, the ranker puts in order; the rest stay behind them."""
+    decided_of_sets: int = 60
+    """The same for a file without order, where a viewer has many targets: over all 500 the ranker learns to sort the middle."""
+    max_lists: int = 100_000
+    """Interactions that become lists, of which those are kept whose video is among the candidates that the ranker decides."""
 
 
 @dataclass(frozen=True)

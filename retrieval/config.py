@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from core.errors import ConfigError
 
-POOLS, TRANSFORMER, BAG = "pools", "transformer", "bag"
+POOLS, TRANSFORMER, BAG, SOLVED = "pools", "transformer", "bag", "solved"
 COSINE, DOT = "cosine", "dot"
 
 
@@ -49,9 +49,12 @@ class TwoTowerConfig:
     hidden: tuple[int, ...] = (256,)
     """Widths of the hidden layers of both towers. Without any, a vector is the normalised sum of its parts."""
     viewer: str = POOLS
-    """How the history becomes a vector: pools (three weighted means), transformer (in order) or bag (one sum)."""
+    """How the history becomes a vector: pools (three weighted means), transformer (in order), bag (one sum) or solved (the
+    solution of the viewer's equations)."""
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     bag: BagConfig = field(default_factory=BagConfig)
+    sweeps: int = 12
+    """For solved: times that all viewers' and all videos' equations are solved in turn."""
     code_dim: int = 8
     """Length of the vector of a viewer attribute or context code."""
     history_length: int = 50
@@ -88,12 +91,14 @@ class TwoTowerConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError on values that cannot work."""
-        if self.viewer not in (POOLS, TRANSFORMER, BAG):
-            raise ConfigError(f"viewer '{self.viewer}' is none of {POOLS}, {TRANSFORMER}, {BAG}")
+        if self.viewer not in (POOLS, TRANSFORMER, BAG, SOLVED):
+            raise ConfigError(f"viewer '{self.viewer}' is none of {POOLS}, {TRANSFORMER}, {BAG}, {SOLVED}")
         if self.similarity not in (COSINE, DOT):
             raise ConfigError(f"similarity '{self.similarity}' is neither {COSINE} nor {DOT}")
         if self.viewer == TRANSFORMER and self.dim % self.transformer.heads:
             raise ConfigError(f"dim {self.dim} must be divisible by heads {self.transformer.heads}")
+        if self.viewer == SOLVED and (self.similarity != DOT or self.hidden or self.dim % 8):
+            raise ConfigError("solved towers have similarity dot, no hidden layers and a dim divisible by 8")
         if self.schedule not in ("cosine", "constant"):
             raise ConfigError(f"schedule '{self.schedule}' is neither cosine nor constant")
         if self.dim % 4 or self.code_dim % 4:
@@ -130,18 +135,7 @@ class TwoTowerConfig:
     @staticmethod
     def set_of_videos() -> "TwoTowerConfig":
         """Histories without order and nothing else: a few minutes for a million pairs on a few thousand videos."""
-        return TwoTowerConfig(
-            dim=128,
-            hidden=(),
-            viewer=BAG,
-            history_length=1_000,
-            similarity=DOT,
-            temperature=1.0,
-            uniform_negatives=8_192,
-            learning_rate=0.004,
-            dense_ids=True,
-            epochs=60,
-        )
+        return TwoTowerConfig(dim=512, hidden=(), viewer=SOLVED, history_length=1_000, similarity=DOT, temperature=1.0)
 
     @staticmethod
     def full() -> "TwoTowerConfig":

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from core import config as configs
 from data.catalogue import Catalogue
 from retrieval.batches import video_features
+from retrieval.config import TRANSFORMER
 from retrieval.encoder import FACTS, TABLES, VECTORS, VIDEO_CODES, VIDEO_TOWER, VIEWER_TOWER, log_age
+from retrieval.solved_graphs import HistorySolver
 from retrieval.towers import TwoTower, ViewerTower
 from retrieval.transformer import HistoryTransformer
 
@@ -41,7 +43,7 @@ def write(tower: TwoTower, catalogue: Catalogue, path: Path, *, at: int) -> None
     _write_onnx(tower.video, {"inputs": torch.zeros(2, tower.config.dim + 1)}, path / VIDEO_TOWER)
     facts = {
         "at": at,
-        "viewer": tower.config.viewer,
+        "viewer": tower.config.viewer if tower.history is None else TRANSFORMER,  # the graph reads the history row by row
         "viewer_codes": tower.schema.viewer_codes,
         "viewer_dense": tower.schema.viewer_dense,
         "history_length": tower.config.history_length,
@@ -80,9 +82,9 @@ def _tables(tower: TwoTower, raw: NDArray[np.float32]) -> dict[str, NDArray[np.f
 
 
 class OrderedViewer(nn.Module):
-    """Transformer and viewer tower as one graph over gathered vectors."""
+    """What reads the history row by row, and the viewer tower, as one graph over gathered vectors."""
 
-    def __init__(self, history: HistoryTransformer, viewer: ViewerTower) -> None:
+    def __init__(self, history: HistoryTransformer | HistorySolver, viewer: ViewerTower) -> None:
         super().__init__()
         self.history, self.viewer = history, viewer
 

@@ -7,7 +7,8 @@ Both read a video as one *raw* vector, the sum of its id row and of what is know
     viewer   = normalise(Σ_p a_p · pool_p + MLP([pools, code vectors, dense])),   pool_p = Σ_l weight[p, l] · raw[history l]
 
 or, with `similarity = dot`, without normalising; with `viewer = transformer`, its state after the history
-(`retrieval.transformer`) takes the place of the pools, with `viewer = bag`, Σ_l raw[history l] / √n.
+(`retrieval.transformer`) takes the place of the pools, with `viewer = bag`, Σ_l raw[history l] / √n, with `viewer = solved` the
+solution of its equations (`retrieval.solved_graphs`).
 
 The sums beside the MLPs make "more like what you watched" the starting point of training (YouTube's candidate generator,
 Covington et al. 2016, without the residual). An empty id bag is zero: a video without clicks still has the rest of the sum.
@@ -29,8 +30,10 @@ from data.catalogue import Catalogue, lookup
 from embeddings.jagged import KeyedJaggedTensor
 from embeddings.tables import ADAM, ROWWISE_ADAGRAD, TableConfig, Tables, default_device, suited_optimizer
 from features.schema import FeatureSchema
-from retrieval.config import BAG, COSINE, POOLS, TRANSFORMER, TwoTowerConfig
+from retrieval.config import BAG, COSINE, POOLS, SOLVED, TRANSFORMER, TwoTowerConfig
 from retrieval.encoder import NUM_POOLS, VIDEO_CODES
+from retrieval.solved import Solution
+from retrieval.solved_graphs import HistorySolver, SolvedVideo
 from retrieval.transformer import HistoryTransformer
 
 VIDEO_ID = "video_id"
@@ -132,9 +135,9 @@ class TwoTower(nn.Module):
         self, config: TwoTowerConfig, schema: FeatureSchema, catalogue: Catalogue, device: torch.device | None = None
     ) -> None:
         super().__init__()
-        if config.viewer == BAG and (schema.viewer_codes or schema.viewer_dense):
+        if config.viewer in (BAG, SOLVED) and (schema.viewer_codes or schema.viewer_dense):
             raise ConfigError(
-                "a bag of videos is all that `viewer = bag` reads; use pools or transformer beside other features"
+                f"a bag of videos is all that `viewer = {config.viewer}` reads; use pools or transformer beside other features"
             )
         self.config, self.schema = config, schema
         self.video_ids = catalogue.video_ids
@@ -150,10 +153,9 @@ class TwoTower(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.torch_seed(config.seed, "retrieval layers"))
             self.content = nn.Linear(catalogue.content.shape[1], config.dim, bias=False) if catalogue.content.shape[1] else None
-            ordered = config.viewer == TRANSFORMER
-            self.history = HistoryTransformer(config.dim, config.history_length, config.transformer) if ordered else None
+            self.history = _history(config)
             self.viewer = ViewerTower(config, len(schema.viewer_codes), len(schema.viewer_dense))
-            self.video = VideoTower(config)
+            self.video = SolvedVideo(config.dim) if config.viewer == SOLVED else VideoTower(config)
         self.content_scale = 1.0 / max(float(np.linalg.norm(catalogue.content, axis=1).mean()), 1e-6) if len(catalogue) else 1.0
         self.to(place)
 
@@ -170,7 +172,7 @@ class TwoTower(nn.Module):
 
     def states(self, raw_UD: Tensor, history_SL: Tensor) -> Tensor:
         """The transformer's states after 0 … L videos of each history, given by indices into U. [S, L + 1, D]"""
-        assert self.history is not None, "these towers pool their histories"
+        assert isinstance(self.history, HistoryTransformer), "only a transformer has a state after each video"
         return self.history(functional.embedding(history_SL, raw_UD))
 
     def viewer_vectors(self, summaries: Tensor, codes: KeyedJaggedTensor | None, dense_BF: Tensor) -> Tensor:
@@ -224,8 +226,27 @@ class TwoTower(nn.Module):
         carried = {n: v for n, v in before.state_dict().items() if not _in_table(n) and n in mine_now}
         self.load_state_dict({n: v for n, v in carried.items() if mine_now[n].shape == v.shape}, strict=False)
 
+    @torch.no_grad()
+    def take(self, solution: Solution, content_VC: NDArray[np.float32]) -> None:
+        """Become the towers that were solved for (`viewer = solved`): only ids and content make up a raw vector."""
+        assert isinstance(self.history, HistorySolver), "only solved towers are made of a solution"
+        self.history.take(solution)
+        for name in VIDEO_CODES:
+            self.video_tables.weight(name).zero_()
+        if self.content is not None:
+            self.content.weight.copy_(torch.from_numpy(solution.content_CD.T))
+        without_id_VD = content_VC @ solution.content_CD
+        self.video_tables.weight(VIDEO_ID).copy_(torch.from_numpy(solution.video_VD - without_id_VD))
+
     def _all_tables(self) -> list[Tables]:
         return [self.video_tables] if self.viewer_tables is None else [self.video_tables, self.viewer_tables]
+
+
+def _history(config: TwoTowerConfig) -> HistoryTransformer | HistorySolver | None:
+    """What reads the history video by video; None where sums are enough."""
+    if config.viewer == TRANSFORMER:
+        return HistoryTransformer(config.dim, config.history_length, config.transformer)
+    return HistorySolver(config.dim) if config.viewer == SOLVED else None
 
 
 def _in_table(name: str) -> bool:

@@ -1,10 +1,12 @@
 """Train the two towers on clicks: one pass of named steps, the same losses for the same seed.
 
 A step is a batch of clicks, each with its pooled history (`retrieval.batches`); of runs of clicks read in order
-(`retrieval.sequences`); or of viewers, each a bag of videos (`retrieval.bags`). Adam moves layers and small tables; a large
+(`retrieval.sequences`); or of viewers, each a bag of videos (`retrieval.bags`). Towers that are
+solved take no steps (`retrieval.solved`). Adam moves layers and small tables; a large
 table of video ids moves itself during backward (row-wise Adagrad). Knows nothing of evaluation or files.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -14,14 +16,17 @@ import torch
 from core import rng
 from core.errors import BadInput
 from data.catalogue import Catalogue
+from data.interactions import group
 from features.schema import FeatureSchema
+from retrieval import solved
 from retrieval.bags import BagBatcher, bag_loss
 from retrieval.batches import Batcher, StepBatch
-from retrieval.config import BAG, POOLS, TRANSFORMER, TwoTowerConfig
+from retrieval.config import BAG, POOLS, SOLVED, TRANSFORMER, TwoTowerConfig
 from retrieval.examples import RetrievalExamples
 from retrieval.losses import sampled_softmax
 from retrieval.runs import RunSampler
 from retrieval.sequences import SequenceBatcher, sequence_loss
+from retrieval.solved_graphs import HistorySolver
 from retrieval.towers import TwoTower, pool
 
 _DENSE_SAMPLE = 20_000
@@ -55,6 +60,8 @@ def train(
     if examples.num < 2 or not len(catalogue):
         raise BadInput(f"training the towers needs at least 2 clicks on known videos, got {examples.num}")
     tower = _start(config, schema, catalogue, examples, warm_start)
+    if config.viewer == SOLVED:
+        return _solve(tower, catalogue, examples, warm_start, on_step).eval()
     optimizer = torch.optim.AdamW(tower.dense_groups(), weight_decay=0.0)
     rates = [group["lr"] for group in optimizer.param_groups]
     losses = {POOLS: _pool_losses, TRANSFORMER: _sequence_losses, BAG: _bag_losses}[config.viewer]
@@ -107,6 +114,27 @@ def _bag_losses(tower: TwoTower, catalogue: Catalogue, examples: RetrievalExampl
     for epoch in range(config.epochs):
         for i, chosen in enumerate(np.array_split(order.permutation(batcher.num_viewers), per_epoch)):
             yield epoch * per_epoch + i, config.epochs * per_epoch, bag_loss(tower, batcher.step(chosen, random))
+
+
+def _solve(
+    tower: TwoTower, catalogue: Catalogue, examples: RetrievalExamples, warm_start: TwoTower | None, on_step: OnStep | None
+) -> TwoTower:
+    """Towers that need no steps, with the settings of `warm_start` or chosen ones: `on_step` is told 1 − nDCG of each trial."""
+    config, heard = tower.config, itertools.count(1)
+    pairs = np.unique(np.stack([examples.viewer_ids, examples.video_rows.astype(np.int64)]), axis=1)
+    log = group(pairs[0], pairs[1].astype(np.int32), np.zeros(pairs.shape[1], np.int64), len(catalogue), ordered=False)
+    content_VC = tower.content_scale * catalogue.content
+
+    def on_trial(ndcg: float) -> None:
+        if on_step is not None:
+            on_step(next(heard), solved.num_trials(content_VC), 1.0 - ndcg)
+
+    if warm_start is not None and isinstance(warm_start.history, HistorySolver):
+        settings = warm_start.history.chosen()
+    else:
+        settings = solved.choose(log, content_VC, config.dim, config.sweeps, config.seed, on_trial)
+    tower.take(solved.solve(log, content_VC, config.dim, config.sweeps, settings, config.seed), content_VC)
+    return tower
 
 
 def step_loss(tower: TwoTower, batch: StepBatch) -> torch.Tensor:

@@ -5,7 +5,7 @@ of them), the ranker learns to find those among what they retrieve, then the tow
 held-out file is opened last. Which towers a file gets depends on whether it has an order (`presets.FilesConfig`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,9 @@ from data.catalogue import Catalogue
 from data.interactions import Interactions
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from pipelines import opinions
+from pipelines.evaluation import blend
 from pipelines.evaluation import cases as splits
+from pipelines.evaluation.blend import Blend, Judged
 from pipelines.evaluation.cases import Cases, HeldOut
 from pipelines.evaluation.evaluate import DEPTH, FittedModels, Towers, TwoStage
 from pipelines.evaluation.held_out import FileLog, evaluate_files
@@ -43,6 +45,8 @@ from retrieval.examples import bare_schema, from_interactions, history_part
 from retrieval.towers import TwoTower
 
 _BLOCK = 1_024
+_AT_ONCE = 128
+"""Histories that are encoded together: row by row, a thousand long ones would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Retrieved:
 
     def encode(self, cases: Cases, rows: slice) -> NDArray[np.float32]:
         """Viewer vectors. [n, D]"""
-        return self.encoder.encode(self.bare.part(cases, rows))
+        return _encode(self.encoder, self.bare, cases, rows)
 
     def batch(self, part: ViewerPart, video_BK: NDArray[np.int32], opinion_BKF: NDArray[np.float32]) -> FeatureBatch:
         """Of a video itself only how often it was watched is known."""
@@ -118,6 +122,51 @@ class Retrieved:
         found = top_k(scores, depth)
         affinity = np.where(found >= 0, np.take_along_axis(scores, np.maximum(found, 0), axis=1), 0.0).astype(np.float32)
         return found, affinity, self.opinions.of(cases, rows, found, affinity)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The second stage: what puts the best candidates in order."""
+
+    retrieved: Retrieved
+    scorer: Scorer
+    decided: int
+    """How many; the rest stay behind them."""
+    blend: Blend | None = None
+    """With whose opinions; None is the ranker alone."""
+
+    def ranked(self, cases: Cases, rows: slice) -> NDArray[np.int32]:
+        """All candidates, best first. [n, DEPTH]"""
+        found, affinity, opinion = self.retrieved.candidates(cases, rows, DEPTH)
+        best, rest, said = found[:, : self.decided], found[:, self.decided :], opinion[:, : self.decided]
+        scores = self._relevance(cases, rows, best, affinity, said)
+        scores = scores if self.blend is None else self.blend.scores(said, scores, best >= 0)
+        order = np.argsort(-np.where(best >= 0, scores, -np.inf), axis=1, kind="stable")
+        return np.concatenate([np.take_along_axis(best, order, axis=1), rest], axis=1)
+
+    def judged_by(self, judges: HeldOut, num_models: int) -> "Order":
+        """With the blend that orders the candidates of these viewers best; the ranker must not have learned from them."""
+
+        def judged() -> Iterator[Judged]:
+            for begin in range(0, len(judges), _BLOCK):
+                block = slice(begin, min(begin + _BLOCK, len(judges)))
+                found, affinity, opinion = self.retrieved.candidates(judges.cases, block, DEPTH)
+                best, said = found[:, : self.decided], opinion[:, : self.decided]
+                relevance = self._relevance(judges.cases, block, best, affinity, said)
+                yield Judged(said, relevance, best >= 0, judges.hits(best, block))
+
+        return replace(self, blend=blend.choose(num_models, judged()))
+
+    def _relevance(
+        self,
+        cases: Cases,
+        rows: slice,
+        best_BK: NDArray[np.int32],
+        affinity_BK: NDArray[np.float32],
+        opinion_BKF: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        batch = self.retrieved.batch(self.retrieved.bare.part(cases, rows), np.maximum(best_BK, 0), opinion_BKF)
+        return self.scorer.score(batch, affinity_BK[:, : self.decided])["relevance"]
 
 
 def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: RunConfig, stages: Stages) -> Leaderboard:
@@ -142,17 +191,21 @@ def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
     bare = Bare.of(log, plan.history_length, opinions.columns(models))
     with TemporaryDirectory() as folder:
         hold_back = splits.last_out if log.interactions.ordered else splits.share_out
-        train, last = hold_back(log.interactions, max_cases=config.lists.max_lists, seed=config.seed)
+        drawn = replace(config.lists, max_lists=config.files.max_lists)
+        train, last = hold_back(log.interactions, max_cases=drawn.max_lists, seed=config.seed)
         with stages("towers") as stage:
             first = _towers(bare, train, plan, config.seed, stage.advance)
         with stages("ranker") as stage:
             retrieved = Retrieved.after(train, bare, first, models, Path(folder))
-            lists = _lists(retrieved, last, config.lists, config.seed)
+            decided = config.files.decided if log.interactions.ordered else config.files.decided_of_sets
+            learned, judged = (last, None) if log.interactions.ordered else map(last.take, blend.split(len(last)))
+            lists = _lists(retrieved, learned, drawn, decided, config.seed)
             ranker = ranking.train(
                 config.files.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
             )
             ranker_files.export(ranker, Path(folder))
-            scorer = Scorer.load(Path(folder), bare.catalogue)
+            order = Order(retrieved, Scorer.load(Path(folder), bare.catalogue), decided)
+            order = order if judged is None else order.judged_by(judged, len(models) + 1)
         with stages("towers to the end") as stage:
             rate = config.files.continue_rate * plan.learning_rate
             more = replace(plan, epochs=config.files.continue_epochs, learning_rate=rate)
@@ -160,10 +213,18 @@ def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
             retrieved = Retrieved.after(log.interactions, bare, towers, models, Path(folder))
     seconds = dict(stages.seconds)
     retrieval_s = seconds["towers"] + seconds["towers to the end"]
+    both = TwoStage(replace(order, retrieved=retrieved).ranked)
+    alone = Towers(retrieved.video_VD, retrieved.encode)
     return FittedModels(
-        {"two_tower": Towers(retrieved.video_VD, retrieved.encode), "two_stage": TwoStage(_ranked(retrieved, scorer))},
+        {"two_tower": alone, "two_stage": both},
         {"two_tower": retrieval_s, "two_stage": retrieval_s + seconds["ranker"]},
     )
+
+
+def towers_alone(bare: Bare, plan: TwoTowerConfig, seed: int, folder: Path) -> Towers:
+    """The first stage by itself, on the whole training file; `folder` takes its files."""
+    encoder, video_VD = _exported(_towers(bare, bare.log.interactions, plan, seed, lambda share, note: None), bare, folder)
+    return Towers(video_VD, lambda cases, rows: _encode(encoder, bare, cases, rows))
 
 
 def _towers(
@@ -178,13 +239,19 @@ def _towers(
     return retrieval.train(plan, bare.schema, bare.catalogue, examples, warm_start=warm_start, on_step=by_step(advance))
 
 
+def _encode(encoder: ViewerEncoder, bare: Bare, cases: Cases, rows: slice) -> NDArray[np.float32]:
+    begin, end, _ = rows.indices(len(cases))
+    blocks = [slice(at, min(at + _AT_ONCE, end)) for at in range(begin, end, _AT_ONCE)]
+    return np.concatenate([encoder.encode(bare.part(cases, block)) for block in blocks])
+
+
 def _exported(towers: TwoTower, bare: Bare, folder: Path) -> tuple[ViewerEncoder, NDArray[np.float32]]:
     tower_files.write(towers, bare.catalogue, folder, at=int(bare.log.interactions.at.max()) + 1)
     return ViewerEncoder.load(folder), np.load(folder / VECTORS)
 
 
-def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, seed: int) -> Lists:
-    """Each interaction held back, where it was retrieved, among a sample of what else was."""
+def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, decided: int, seed: int) -> Lists:
+    """Each interaction held back, where it is among the best `decided`, among a sample of what else is there."""
     cases, bare, random = last.cases, retrieved.bare, rng.stream(seed, "ranker negatives")
     chosen = np.sort(random.permutation(len(last.targets.values))[: config.max_lists])
     owner, target = last.targets.owners[chosen], last.targets.values[chosen]
@@ -192,6 +259,7 @@ def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, seed: int) -
     for begin in range(0, len(cases), _BLOCK):
         block = slice(begin, min(begin + _BLOCK, len(cases)))
         found, affinity, said = retrieved.candidates(cases, block, min(config.depth, cases.num_videos))
+        found, affinity, said = found[:, :decided], affinity[:, :decided], said[:, :decided]
         wanted = last.hits(found, block)
         pairs = np.arange(*np.searchsorted(owner, [block.start, block.stop]))
         case = owner[pairs] - begin
@@ -214,14 +282,3 @@ def _lists(retrieved: Retrieved, last: HeldOut, config: ListConfig, seed: int) -
         return retrieved.batch(part, video_BK[asked], opinion_BKF[asked])
 
     return Lists(features, np.concatenate(affinities), cases.at[chosen_cases], mask, unknown, unknown)
-
-
-def _ranked(retrieved: Retrieved, scorer: Scorer) -> Callable[[Cases, slice], NDArray[np.int32]]:
-    def ranked(cases: Cases, rows: slice) -> NDArray[np.int32]:
-        found, affinity, opinion = retrieved.candidates(cases, rows, DEPTH)
-        batch = retrieved.batch(retrieved.bare.part(cases, rows), np.maximum(found, 0), opinion)
-        relevance = scorer.score(batch, affinity)["relevance"]
-        order = np.argsort(-np.where(found >= 0, relevance, -np.inf), axis=1, kind="stable")
-        return np.take_along_axis(found, order, axis=1)
-
-    return ranked

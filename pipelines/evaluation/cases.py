@@ -60,6 +60,12 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.cases)
 
+    def take(self, rows: NDArray[np.int64]) -> "HeldOut":
+        """Some of the cases."""
+        cases = self.cases
+        some = Cases(cases.viewer_ids[rows], cases.at[rows], cases.histories.take(rows), cases.warm[rows], cases.uploaded_at)
+        return HeldOut(some, self.targets.take(rows))
+
     def pairs(self, *, timed: bool = True) -> Pairs:
         """Every (viewer, target), as the leak detector reads them."""
         owners = self.targets.owners

@@ -7,7 +7,9 @@ from core.errors import ConfigError
 from retrieval.config import IndexConfig, TwoTowerConfig
 
 
-@pytest.mark.parametrize("preset", [TwoTowerConfig.tiny(), TwoTowerConfig.demo(), TwoTowerConfig.full()])
+@pytest.mark.parametrize(
+    "preset", [TwoTowerConfig.tiny(), TwoTowerConfig.demo(), TwoTowerConfig.full(), TwoTowerConfig.set_of_videos()]
+)
 def test_presets_survive_json(preset):
     assert config.from_dict(TwoTowerConfig, config.to_dict(preset)) == preset
 

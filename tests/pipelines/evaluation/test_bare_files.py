@@ -46,9 +46,7 @@ def test_both_stages_find_the_next_video(tmp_path, ordered, least):
         [
             "files.ordered.viewer=transformer", "files.ordered.history_length=20", "files.ordered.dense_ids=true",
             "files.ordered.transformer.layers=1", "files.ordered.transformer.batch_clicks=512", "files.ordered.epochs=20",
-            "files.ordered.learning_rate=0.005", "files.unordered.epochs=100", "files.unordered.hidden=[64]",
-            "files.unordered.bag.batch_viewers=32",
-            "files.unordered.bag.dropout=0.2", "files.ranker.max_epochs=15",
+            "files.ordered.learning_rate=0.005", "files.ranker.max_epochs=15",
         ],
     )  # fmt: skip
     board = bare_files.evaluate(*write(tmp_path, ordered=ordered), None, config, Stages())
