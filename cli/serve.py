@@ -29,6 +29,7 @@ def serve(
 
     settings.one_thread_per_library()
     settings.small_allocators()
+    settings.without_pandas()
     from app import server
     from pipelines import spaces
 

@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 _M_ARENA_MAX = -8
@@ -66,6 +67,20 @@ def small_allocators() -> None:
         os.environ.setdefault(name, value)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def without_pandas() -> None:
+    """Let libraries believe that pandas is not installed; call it before they are imported.
+
+    pyarrow imports it, if it can, to find out that a list is no data frame: a quarter of a second and 30 MB for nothing.
+    """
+    sys.meta_path.insert(0, _NoPandas())
+
+
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not wanted in this process", name=fullname)
 
 
 def metaflow_environment(folder: Path, code: Path) -> dict[str, str]:

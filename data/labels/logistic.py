@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 Floats = NDArray[np.float64]
@@ -57,6 +56,8 @@ def fit(
             pulled[:, 0] = 0.0
         gradient = (np.exp(log_p) * total - target).T @ x + penalty * pulled
         return float(-(target * log_p).sum() + penalty / 2 * (pulled**2).sum()), gradient.ravel()
+
+    from scipy.optimize import minimize  # half a second, for which a service that starts should not wait
 
     found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     return Softmax(found.x.reshape(shape))
