@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from app import schemas
 from app.answers import Json, server_timing, slate_json
-from app.ingest import Ingest
+from app.ingest import Ingest, require_json
 from app.services import Live, Services
 from app.telemetry import Telemetry
 from app.together import Together
@@ -66,7 +66,7 @@ class Api:
         add("/browse", self.browse, response_model=schemas.Found, responses=_PROBLEMS, tags=["catalogue"])
         add("/videos/{video_id}", self.video, response_model=schemas.Video, responses=_MISSING, tags=["catalogue"])
         add("/viewers", self.viewers, response_model=schemas.ViewersOut, responses=_PROBLEMS, tags=["catalogue"])
-        body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _events_schema()}}}}
+        body = schemas.body_of_many(schemas.EventsIn, "events")
         add(
             "/events", self.events, methods=["POST"], response_model=schemas.Receipt,
             responses=schemas.BATCH, tags=["feedback"], openapi_extra=body,
@@ -158,13 +158,11 @@ class Api:
         wait: Annotated[bool, Query(description="Answer once the next page can know.")] = False,
     ) -> Response:
         """What viewers did, at most 1,000 at a time. Accepted events are on disk when this answers."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            # A form on another site cannot send this type without asking first.
-            raise HTTPException(415, "send content-type: application/json")
+        require_json(request)
         self._ingest.require_room()
         outcome = await self._ingest.accept(await request.body(), wait=wait)
         self._telemetry.events(outcome.kinds, len(outcome.rejected))
-        return Json(outcome.json(), 200 if outcome.accepted else 422)
+        return outcome.receipt()
 
 
 def _row(live: Live, video_id: str) -> Any:
@@ -172,11 +170,3 @@ def _row(live: Live, video_id: str) -> Any:
     if not len(rows):
         raise HTTPException(404, f"there is no video '{video_id[:100]}'")
     return rows
-
-
-def _events_schema() -> dict[str, Any]:
-    schema = schemas.EventsIn.model_json_schema()
-    event = schema.pop("$defs")["EventIn"]
-    schema["properties"]["events"]["items"] = event
-    schema["example"] = {"events": [event["example"]]}
-    return schema

@@ -16,7 +16,10 @@ from typing import Any
 import orjson
 import pyarrow as pa
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
+from app.answers import Json
 from app.schemas import MAX_EVENTS, EventIn
 from app.services import Live, Services
 from core import columns as c
@@ -39,9 +42,10 @@ class Outcome:
     applied: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
 
-    def json(self) -> dict[str, Any]:
-        """The receipt on the wire."""
-        return {"accepted": self.accepted, "rejected": self.rejected, "applied": self.applied}
+    def receipt(self) -> Json:
+        """The answer to whoever sent it; 422 where nothing was taken."""
+        said = {"accepted": self.accepted, "rejected": self.rejected, "applied": self.applied}
+        return Json(said, 200 if self.accepted else 422)
 
 
 class Ingest:
@@ -142,15 +146,26 @@ def check(
     events: Sequence[Any], live: Live, now: int, new_id: Callable[[], str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of `columns.EVENTS` for the good ones; index and reason for the others."""
+    return each_alone(events, lambda raw: _row(EventIn.model_validate(raw), live, now, new_id))
+
+
+def each_alone(found: Sequence[Any], row: Callable[[Any], dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """`row` of everything it takes; index and reason of what it refuses with ValidationError or BadInput."""
     rows, rejected = [], []
-    for index, raw in enumerate(events):
+    for index, raw in enumerate(found):
         try:
-            rows.append(_row(EventIn.model_validate(raw), live, now, new_id))
+            rows.append(row(raw))
         except ValidationError as error:
             rejected.append({"index": index, "reason": reason(error)})
         except BadInput as error:
             rejected.append({"index": index, "reason": str(error)})
     return rows, rejected
+
+
+def require_json(request: Request) -> None:
+    """Raises HTTPException 415: a form on another site cannot send this type without asking first."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send content-type: application/json")
 
 
 def _row(event: EventIn, live: Live, now: int, new_id: Callable[[], str]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Labelling:
         """Both routes."""
         router = APIRouter(default_response_class=Json, tags=["labelling"])
         router.add_api_route("/label/next", self.next, responses=schemas.problems(422, 429, 503))
-        body = {"requestBody": {"required": True, "content": {"application/json": {"schema": AnswerIn.model_json_schema()}}}}
+        body = schemas.body(AnswerIn.model_json_schema())
         problems = schemas.problems(*schemas.ADMIN, *schemas.BODY, 404, 422, 429, 503)
         router.add_api_route(
             "/label/answers", self.answer, methods=["POST"], dependencies=ADMIN, responses=problems, openapi_extra=body

@@ -124,7 +124,6 @@ def _around(live: LiveReleases, log: OwnLog, clock: Clock, space: Path, settings
             writer.close()
         live.close()
 
-    mark = partial(_mark, space)
     return Services(
         live,
         log,
@@ -133,7 +132,7 @@ def _around(live: LiveReleases, log: OwnLog, clock: Clock, space: Path, settings
         settings,
         clock,
         Answers(SqliteEventLog(space / ANSWERS)),
-        mark_forgotten=mark,
+        mark_forgotten=partial(_mark, space),
         monitored=space / REPORT,
         scoreboard=scoreboard.summary,
         tables=partial(summary, live),

@@ -272,3 +272,17 @@ BATCH = problems(*BODY, 422, 429, 503) | {
     422: {"model": Receipt | Problem, "description": "Nothing of it can be taken, and why"}
 }
 """Of routes that take many things at once."""
+
+
+def body(schema: dict[str, Any]) -> dict[str, Any]:
+    """What the API's description says of a route that reads its body itself."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def body_of_many(batch: type[BaseModel], name: str) -> dict[str, Any]:
+    """The same of a body `{name: [item, …]}`, with the item's example."""
+    schema = batch.model_json_schema()
+    (item,) = schema.pop("$defs").values()
+    schema["properties"][name]["items"] = item
+    schema["example"] = {name: [item["example"]]}
+    return body(schema)

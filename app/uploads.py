@@ -9,14 +9,13 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import schemas
 from app.answers import Json
-from app.ingest import Ingest, Outcome, parse, reason
+from app.ingest import Ingest, each_alone, parse, require_json
 from app.ops import ADMIN, require_token
 from app.services import Live, Services
 from core import columns as c
@@ -37,7 +36,7 @@ class Uploads:
     def router(self) -> APIRouter:
         """Both routes."""
         router = APIRouter(default_response_class=Json, tags=["catalogue"], dependencies=ADMIN)
-        body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
+        body = schemas.body_of_many(schemas.VideosIn, "videos")
         router.add_api_route(
             "/videos", self.upload, methods=["POST"], response_model=schemas.Receipt, responses=_UPLOAD, openapi_extra=body
         )
@@ -49,10 +48,11 @@ class Uploads:
     async def upload(self, request: Request, wait: Wait = False) -> Response:
         """Add videos, at most 1,000 at a time. They can be shown as soon as the features know of them: with `wait`, now."""
         require_token(request, self._services.settings.admin_token)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise HTTPException(415, "send content-type: application/json")
-        rows, rejected = _check(parse(await request.body(), "videos"), self._services)
-        return _receipt(await self._ingest.keep(rows, rejected, wait=wait))
+        require_json(request)
+        live, now = self._services.releases.live, self._services.clock.now()
+        found = parse(await request.body(), "videos")
+        rows, rejected = each_alone(found, lambda raw: _upload(schemas.VideoIn.model_validate(raw), live, now))
+        return (await self._ingest.keep(rows, rejected, wait=wait)).receipt()
 
     async def remove(self, request: Request, video_id: schemas.PathId, wait: Wait = False) -> Response:
         """Take a video down. No page, search or list shows it again, under no later release."""
@@ -62,20 +62,8 @@ class Uploads:
         if not len(row):
             raise HTTPException(404, f"there is no video '{video_id[:100]}'")
         at, channel = self._services.clock.now(), int(live.catalogue.frame[c.CHANNEL_ID][int(row[0])])
-        return _receipt(await self._ingest.keep([_event(ev.REMOVE, to_id(video_id), channel, at, at)], [], wait=wait))
-
-
-def _check(found: list[Any], services: Services) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Upload events for the good ones; index and reason for the others."""
-    rows, rejected = [], []
-    for index, raw in enumerate(found):
-        try:
-            rows.append(_upload(schemas.VideoIn.model_validate(raw), services.releases.live, services.clock.now()))
-        except ValidationError as error:
-            rejected.append({"index": index, "reason": reason(error)})
-        except BadInput as error:
-            rejected.append({"index": index, "reason": str(error)})
-    return rows, rejected
+        removal = _event(ev.REMOVE, to_id(video_id), channel, at, at)
+        return (await self._ingest.keep([removal], [], wait=wait)).receipt()
 
 
 def _upload(video: schemas.VideoIn, live: Live, now: int) -> dict[str, Any]:
@@ -104,15 +92,3 @@ def _event(kind: str, video_id: int, channel: int, at: int, now: int) -> dict[st
         c.VIEWER_ID: channel,
         c.VIDEO_ID: video_id,
     }
-
-
-def _receipt(outcome: Outcome) -> Response:
-    return Json(outcome.json(), 200 if outcome.accepted else 422)
-
-
-def _schema() -> dict[str, Any]:
-    schema = schemas.VideosIn.model_json_schema()
-    video = schema.pop("$defs")["VideoIn"]
-    schema["properties"]["videos"]["items"] = video
-    schema["example"] = {"videos": [video["example"]]}
-    return schema

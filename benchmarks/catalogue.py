@@ -16,7 +16,6 @@ from typing import Any
 
 from benchmarks import load, results_file
 from benchmarks.enlarged import enlarge
-from benchmarks.latency import resident_mib
 from core import settings
 from pipelines import spaces
 from retrieval import index as indexes
@@ -49,7 +48,7 @@ def measure(num_videos: int, name: str | None) -> dict[str, Any]:
         ready_s = time.monotonic() - began
         waits_ms, _ = asyncio.run(_visit(port, 1, until=lambda count, _: count >= WARM_UP + PAGES))
         many_ms, seconds = asyncio.run(_visit(port, CONNECTIONS, until=lambda _, seconds: seconds >= SECONDS))
-        memory_mib = resident_mib(service.pid)
+        memory_mib = load.memory_mib(service.pid)
     return {
         "videos": num_videos,
         "p50_ms": load.quantiles(waits_ms[WARM_UP:])["p50"],

@@ -2,11 +2,13 @@
 
     python -m benchmarks.latency --rate 50 --seconds 40
 
-Reports start-up seconds, resident memory, client-side p50/p95/p99 in milliseconds and the server's own time per stage.
+Reports start-up seconds, resident memory, client-side p50/p95/p99 in milliseconds, the service's processor time per page (all
+threads: HTTP, logging and following the log as well) and the server's own time per stage.
 Arrivals are random and open-loop. Load generator and service share the machine's cores, so these are upper bounds.
 """
 
 import json
+import os
 import statistics
 import time
 import urllib.request
@@ -37,9 +39,11 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
     began = time.monotonic()
     with load.service(space) as (port, service):
         ready_s = time.monotonic() - began
+        spent_s = _processor_s(service.pid)
         found = load.run(port, load.pages(rate, seconds, num_viewers=NUM_VIEWERS))
+        cpu_ms = (_processor_s(service.pid) - spent_s) / len(found) * 1e3
         stages = _stages(f"http://127.0.0.1:{port}")
-        memory_mib = resident_mib(service.pid)
+        memory_mib = load.memory_mib(service.pid)
     if any(answer.status != 200 for answer in found):
         raise RuntimeError(f"{sum(answer.status != 200 for answer in found)} of {len(found)} pages were not answered")
     latencies = [answer.waited_ms for answer in found if answer.visit.due_s > WARM_UP_S]
@@ -48,6 +52,7 @@ def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
         "ready_s": round(ready_s, 2),
         "service_memory_mib": memory_mib,
         "client_ms": load.quantiles(latencies),
+        "service_cpu_ms_per_page": round(cpu_ms, 1),
         "server_stage_p50_ms": stages,
     }
 
@@ -61,10 +66,10 @@ def _stages(url: str) -> dict[str, float]:
     return {stage: round(statistics.median(values), 3) for stage, values in collected.items()}
 
 
-def resident_mib(pid: int) -> int:
-    """Resident memory of a process."""
-    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
-    return int(line.split()[1]) // 1024
+def _processor_s(pid: int) -> float:
+    """Processor time of all threads of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # after the name, which may hold spaces
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from subprocess import Popen
 
 import numpy as np
@@ -125,17 +126,26 @@ def run(port: int, visits: Sequence[Visit]) -> list[Answer]:
 
 
 @contextmanager
-def service(space: str | None = None, *options: str) -> Iterator[tuple[int, "Popen[bytes]"]]:
-    """`upnext serve` on a free port, with more options, ready; ended with the block."""
+def service(
+    space: str | None = None, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, "Popen[bytes]"]]:
+    """`upnext serve` on a free port, with more options, ready; ended with the block. Without an environment, in ours."""
     port = free_port()
     where = ["--space", space] if space else []
-    child = start_child([sys.executable, "-m", "cli.main", "serve", "--port", str(port), *where, *options])
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *where, *options]
+    child = start_child(command, environment=environment)
     try:
         if not answers(f"http://127.0.0.1:{port}/readyz", child, timeout_s=READY_S):
             raise RuntimeError("the service did not start; `upnext serve` says why")
         yield port, child
     finally:
         stop_children([child])
+
+
+def memory_mib(pid: int, name: str = "VmRSS") -> int:
+    """Of a process: resident now, or `VmHWM`, at its highest."""
+    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith(name))
+    return int(line.split()[1]) // 1024
 
 
 def metrics(port: int) -> dict[str, float]:

@@ -6,7 +6,6 @@ Only the live release is copied. The original is left as it is; the copy goes wi
 import json
 import os
 import shutil
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -16,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load import READY_S
+from benchmarks import load
 from core import release
-from core.process import answers, free_port, start_child, stop_children
 from pipelines.spaces import Space
 
 _TOKEN = "benchmark"
@@ -49,8 +47,7 @@ class Site:
 
     def memory_mib(self, name: str = "VmRSS") -> int:
         """Of the service: resident now, or `VmHWM`, at its highest."""
-        line = next(row for row in Path(f"/proc/{self.pid}/status").read_text().splitlines() if row.startswith(name))
-        return int(line.split()[1]) // 1024
+        return load.memory_mib(self.pid, name)
 
 
 @contextmanager
@@ -59,16 +56,9 @@ def running(source: Space, prepare: Callable[[Space], None] = lambda space: None
     with tempfile.TemporaryDirectory() as folder:
         space = copied(source, Path(folder))
         prepare(space)
-        port = free_port()
         environment = os.environ | {"UPNEXT_VAR": folder, "UPNEXT_ADMIN_TOKEN": _TOKEN}
-        command = [sys.executable, "-m", "cli.main", "serve", "--space", space.name, "--port", str(port)]
-        child = start_child(command, environment=environment)
-        try:
-            if not answers(f"http://127.0.0.1:{port}/readyz", child, timeout_s=READY_S):
-                raise RuntimeError("the service did not start; `upnext serve` says why")
+        with load.service(space.name, environment=environment) as (port, child):
             yield Site(port, space, child.pid)
-        finally:
-            stop_children([child])
 
 
 def copied(source: Space, folder: Path) -> Space:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from core.errors import ConfigError
@@ -39,6 +39,17 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
         if key not in hints:
             raise ConfigError(_unknown(cls.__name__, key, list(hints)))
     return cls(**{key: _coerce(f"{cls.__name__}.{key}", hints[key], value) for key, value in values.items()})
+
+
+def preset(presets: Mapping[str, Callable[[], T]], name: str, assignments: Sequence[str]) -> T:
+    """A preset by its name, with `section.key=value` overrides.
+
+    Raises:
+        ConfigError: no such preset, or an unknown key.
+    """
+    if name not in presets:
+        raise ConfigError(f"there is no preset '{name}'; known: {', '.join(presets)}")
+    return override(presets[name](), assignments)
 
 
 def override(config: T, assignments: Sequence[str]) -> T:

@@ -17,7 +17,7 @@ from core.errors import StoreUnavailable
 from data.redis_nodes import FAILURES, Nodes
 from features.breaker import Breaker
 from features.redis_store import Command, RedisStore
-from features.states import Ragged, ViewerState, ViewerStates, empty_state
+from features.states import ViewerState, ViewerStates, empty_state
 
 
 def open_store(url: str, namespace: str, **limits: Any) -> "RedisStore | ClusterStore":
@@ -132,10 +132,6 @@ class ClusterStore:
 
 def _only(states: ViewerStates, places: Sequence[int]) -> ViewerStates:
     """The states of some of the viewers."""
-    counts, clicks, watches = (_lists(ragged, places) for ragged in (states.counts, states.clicks, states.watches))
-    return ViewerStates(states.viewer_ids[list(places)], counts, clicks, watches, states.keep_from)
-
-
-def _lists(ragged: Ragged, places: Sequence[int]) -> Ragged:
-    parts = [ragged[place] for place in places]
-    return Ragged(np.concatenate(parts), np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64))
+    kept = np.zeros(len(states), dtype=bool)
+    kept[list(places)] = True
+    return states.where(kept)

@@ -77,7 +77,10 @@ class ViewerStates:
 
     def without(self, viewer_ids: Sequence[int]) -> "ViewerStates":
         """Everybody else, copied."""
-        kept = ~np.isin(self.viewer_ids, np.asarray(viewer_ids, dtype=np.int64))
+        return self.where(~np.isin(self.viewer_ids, np.asarray(viewer_ids, dtype=np.int64)))
+
+    def where(self, kept: NDArray[np.bool_]) -> "ViewerStates":
+        """The viewers of a mask [N], copied."""
         counts, clicks, watches = (each.where(kept) for each in (self.counts, self.clicks, self.watches))
         return ViewerStates(self.viewer_ids[kept], counts, clicks, watches, self.keep_from)
 

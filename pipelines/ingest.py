@@ -80,14 +80,14 @@ def open_space(source: str, path: Path | None, config: RunConfig, var_dir: Path)
     return spaces.open_space(var_dir, path.stem if path.is_file() else path.resolve().name)
 
 
-def live_events(space: spaces.Space) -> tuple[list[pl.DataFrame], int]:
-    """Everything in the live event log of a space, in parts, and how far that is."""
+def live_events(space: spaces.Space, after: int = 0) -> tuple[list[pl.DataFrame], int]:
+    """Everything in the live event log of a space after an offset, in parts, and how far that is."""
     log = existing_log(space.events, settings.load().log_url)
     if log is None:
-        return [], 0
-    found = list(batches(log))
+        return [], after
+    found = list(batches(log, after))
     log.close()
-    return [pl.DataFrame(pl.from_arrow(events)) for events, _ in found], found[-1][1] if found else 0
+    return [pl.DataFrame(pl.from_arrow(events)) for events, _ in found], found[-1][1] if found else after
 
 
 def _uploads(dataset: Dataset, live: list[pl.DataFrame]) -> pl.DataFrame:

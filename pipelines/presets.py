@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from core import config
-from core.errors import ConfigError
 from data.world import config as worlds
 from ranking import config as ranking
 from ranking.config import RankerConfig
@@ -123,9 +122,7 @@ def configure(preset: str, overrides: Sequence[str]) -> RunConfig:
     Raises:
         ConfigError: no such preset, or an unknown key.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"there is no preset '{preset}'; known: {', '.join(PRESETS)}")
-    return config.override(PRESETS[preset](), overrides)
+    return config.preset(PRESETS, preset, overrides)
 
 
 def reseeded(section: Section, seed: int) -> Section:

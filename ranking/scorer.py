@@ -13,7 +13,7 @@ Shape legend as in `ranking.layout`; H heads.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ class Scorer:
     columns: Layout
     video_VS: Floats
     """[V, C + E + 3d] each video's content, normalised, its vector, then those of its category, channel and language."""
+    content_mean: Floats
+    content_std: Floats
+    """[C] what content is normalised by."""
     codes_TD: Floats
     curves: dict[str, Curve]
     watch_scale: float
@@ -88,6 +91,12 @@ class Scorer:
         if "watch" in raw:
             scores["watch"] = np.exp(np.minimum(raw["watch"], 20.0)) * np.float32(self.watch_scale) * click
         return scores | ({"relevance": raw["relevance"]} if "relevance" in raw else {})
+
+    def with_videos(self, new: Catalogue) -> "Scorer":
+        """The ranker with rows for videos that it never saw at their end: content and codes, and a zero vector of their own."""
+        own = np.zeros((len(new), self.columns.video_dim), dtype=np.float32)
+        rows = _of_videos(new, own, self.codes_TD, self.columns, self.content_mean, self.content_std)
+        return replace(self, video_VS=np.concatenate([self.video_VS, rows]))
 
     def logits(self, batch: FeatureBatch, affinity_BK: Floats) -> Floats:
         """Uncalibrated output of the network. [B, K, H]"""
@@ -135,21 +144,28 @@ def _assemble(facts: dict[str, Any], tables: dict[str, Floats], session: ort.Inf
     columns, videos = configs.from_dict(Layout, facts["layout"]), tables["video"]
     if len(videos) != len(catalogue):
         raise ReleaseRefused(f"the ranker knows {len(videos)} videos and the catalogue has {len(catalogue)}")
-    of_video = tables["codes"][lay.video_codes(catalogue, columns)].reshape(len(videos), -1)
-    mean, std = (
-        np.array(facts["normalisation"][f"candidate_{name}"][columns.pair_numbers :], dtype=np.float32)
-        for name in ("mean", "std")
-    )
+    numbers = facts["normalisation"]
+    mean, std = (np.array(numbers[f"candidate_{name}"], dtype=np.float32)[columns.pair_numbers :] for name in ("mean", "std"))
     return Scorer(
         heads=tuple(facts["heads"]),
         combine=configs.from_dict(RankerConfig, facts["config"]).combine,
         columns=columns,
-        video_VS=np.concatenate([lay.normalised(catalogue.content, mean, std), videos, of_video], axis=1),
+        video_VS=_of_videos(catalogue, videos, tables["codes"], columns, mean, std),
+        content_mean=mean,
+        content_std=std,
         codes_TD=tables["codes"],
         curves={head: configs.from_dict(Curve, curve) for head, curve in facts["curves"].items()},
         watch_scale=float(facts["watch_scale"]),
         session=session,
     )
+
+
+def _of_videos(
+    catalogue: Catalogue, own_VE: Floats, codes_TD: Floats, columns: Layout, mean_C: Floats, std_C: Floats
+) -> Floats:
+    """See `Scorer.video_VS`."""
+    of_codes = codes_TD[lay.video_codes(catalogue, columns)].reshape(len(catalogue), -1)
+    return np.concatenate([lay.normalised(catalogue.content, mean_C, std_C), own_VE, of_codes], axis=1)
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

@@ -154,8 +154,7 @@ class VideoEncoder:
     """Videos to video vectors: the whole catalogue of the release, or uploads it has never seen."""
 
     def __init__(self, facts: dict[str, Any], tables: dict[str, NDArray[Any]], layers: _Layers) -> None:
-        self._projection_CD, self._layers = tables["content_projection"], layers
-        self._codes = [tables[f"video_{name}"] for name in VIDEO_CODES]
+        self._tables, self._layers = tables, layers
         self._raw_VD = tables["raw"]
         self.trained_at = int(facts["at"])
 
@@ -178,12 +177,7 @@ class VideoEncoder:
         Raises:
             BadInput: content of another width than in training.
         """
-        if content_NC.shape[1] != len(self._projection_CD):
-            raise BadInput(f"content vectors have {content_NC.shape[1]} numbers, the towers read {len(self._projection_CD)}")
-        raw = content_NC @ self._projection_CD
-        for table, code in zip(self._codes, codes_N3.T, strict=True):
-            raw += table[np.where(code < len(table), code, 0)]
-        return self._vectors(raw, uploaded_at_N, at)
+        return self._vectors(raw_vectors(self._tables, content_NC, codes_N3), uploaded_at_N, at)
 
     def encode_rows(self, video_rows: NDArray[np.int32], uploaded_at_N: NDArray[np.int64], at: int) -> Floats:
         """Unit vectors of videos of the release, as of `at`. [N, D]"""
@@ -192,6 +186,22 @@ class VideoEncoder:
     def _vectors(self, raw_ND: Floats, uploaded_at_N: NDArray[np.int64], at: int) -> Floats:
         age_N1 = log_age(at, uploaded_at_N)[:, None]
         return self._layers(inputs=np.concatenate([raw_ND, age_N1], axis=1, dtype=np.float32))
+
+
+def raw_vectors(tables: dict[str, NDArray[Any]], content_NC: Floats, codes_N3: NDArray[np.int32]) -> Floats:
+    """Raw vectors of videos without an id row, from the towers' tables; codes newer than these count as unknown. [N, D]
+
+    Raises:
+        BadInput: content of another width than in training.
+    """
+    projection_CD = tables["content_projection"]
+    if content_NC.shape[1] != len(projection_CD):
+        raise BadInput(f"content vectors have {content_NC.shape[1]} numbers, the towers read {len(projection_CD)}")
+    raw = content_NC @ projection_CD
+    for name, code in zip(VIDEO_CODES, codes_N3.T, strict=True):
+        table = tables[f"video_{name}"]
+        raw += table[np.where(code < len(table), code, 0)]
+    return raw
 
 
 def _tables(path: Path) -> dict[str, NDArray[Any]]:

@@ -35,8 +35,6 @@ from core.event_log import EventLog
 from core.policy import Request, Slate
 from data.catalogue import Catalogue, lookup
 from data.dataset import conform
-from ranking import layout as lay
-from ranking.scorer import Scorer
 from retrieval import index as indexes
 from retrieval.config import IndexConfig
 from retrieval.cowatch import CoWatch
@@ -181,7 +179,7 @@ def _longer(loaded: LoadedRelease, videos: pl.DataFrame, tower: VideoEncoder) ->
         catalogue=_joined(before, new),
         video_VD=video_VD,
         index=loaded.index.extended(video_VD, most=_MOST_BESIDE),
-        scorer=_scorer(loaded, new),
+        scorer=loaded.scorer.with_videos(new),
         search=_search(loaded).with_more(new.frame),
         cowatch=CoWatch(np.pad(neighbours.rows_VN, fill, constant_values=-1), np.pad(neighbours.weights_VN, fill)),
         video_state=replace(
@@ -215,14 +213,3 @@ def _joined(before: Catalogue, new: Catalogue) -> GrownCatalogue:
 def _search(loaded: LoadedRelease) -> LongerSearch:
     found = loaded.search
     return found if isinstance(found, LongerSearch) else LongerSearch(found, len(loaded.catalogue))
-
-
-def _scorer(loaded: LoadedRelease, new: Catalogue) -> Scorer:
-    """The ranker with rows for videos that it never saw: content and codes, and a zero vector of their own."""
-    scorer, columns = loaded.scorer, loaded.scorer.columns
-    numbers = json.loads((loaded.path / "ranker.json").read_text())["normalisation"]
-    mean, std = (np.array(numbers[f"candidate_{name}"][columns.pair_numbers :], dtype=np.float32) for name in ("mean", "std"))
-    own = np.zeros((len(new), columns.video_dim), dtype=np.float32)
-    of_codes = scorer.codes_TD[lay.video_codes(new, columns)].reshape(len(new), -1)
-    rows = np.concatenate([lay.normalised(new.content, mean, std), own, of_codes], axis=1)
-    return replace(scorer, video_VS=np.concatenate([scorer.video_VS, rows]))

@@ -137,10 +137,8 @@ class Order:
 
     def ranked(self, cases: Cases, rows: slice) -> NDArray[np.int32]:
         """All candidates, best first. [n, DEPTH]"""
-        found, affinity, opinion = self.retrieved.candidates(cases, rows, DEPTH)
-        best, rest, said = found[:, : self.decided], found[:, self.decided :], opinion[:, : self.decided]
-        scores = self._relevance(cases, rows, best, affinity, said)
-        scores = scores if self.blend is None else self.blend.scores(said, scores, best >= 0)
+        best, rest, opinion, relevance = self._asked(cases, rows)
+        scores = relevance if self.blend is None else self.blend.scores(opinion, relevance, best >= 0)
         order = np.argsort(-np.where(best >= 0, scores, -np.inf), axis=1, kind="stable")
         return np.concatenate([np.take_along_axis(best, order, axis=1), rest], axis=1)
 
@@ -150,23 +148,20 @@ class Order:
         def judged() -> Iterator[Judged]:
             for begin in range(0, len(judges), _BLOCK):
                 block = slice(begin, min(begin + _BLOCK, len(judges)))
-                found, affinity, opinion = self.retrieved.candidates(judges.cases, block, DEPTH)
-                best, said = found[:, : self.decided], opinion[:, : self.decided]
-                relevance = self._relevance(judges.cases, block, best, affinity, said)
-                yield Judged(said, relevance, best >= 0, judges.hits(best, block))
+                best, _, opinion, relevance = self._asked(judges.cases, block)
+                yield Judged(opinion, relevance, best >= 0, judges.hits(best, block))
 
         return replace(self, blend=blend.choose(num_models, judged()))
 
-    def _relevance(
-        self,
-        cases: Cases,
-        rows: slice,
-        best_BK: NDArray[np.int32],
-        affinity_BK: NDArray[np.float32],
-        opinion_BKF: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        batch = self.retrieved.batch(self.retrieved.bare.part(cases, rows), np.maximum(best_BK, 0), opinion_BKF)
-        return self.scorer.score(batch, affinity_BK[:, : self.decided])["relevance"]
+    def _asked(
+        self, cases: Cases, rows: slice
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """The best candidates and the rest, opinions of the best and what the ranker says of them."""
+        found, affinity, opinion = self.retrieved.candidates(cases, rows, DEPTH)
+        best, opinion = found[:, : self.decided], opinion[:, : self.decided]
+        batch = self.retrieved.batch(self.retrieved.bare.part(cases, rows), np.maximum(best, 0), opinion)
+        relevance = self.scorer.score(batch, affinity[:, : self.decided])["relevance"]
+        return best, found[:, self.decided :], opinion, relevance
 
 
 def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: RunConfig, stages: Stages) -> Leaderboard:

@@ -5,9 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from core.clock import stamp
+from pipelines import templates
 from pipelines.gates.gates import Gate, Verdict
 
 if TYPE_CHECKING:
@@ -25,17 +24,18 @@ _FAMILIES = {
     "shadow": "How different are its pages?",
 }
 Drawing = dict[str, Any]
+_TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def write(result: "GatesResult", path: Path) -> None:
     """Write the page."""
-    folder = Path(__file__).parent
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     families = [
         (title, [(gate, mark(gate)) for gate in result.gates if gate.family == family]) for family, title in _FAMILIES.items()
     ]
     evidence = result.evidence
-    page = environment.get_template("report.html").render(
+    templates.write(
+        _TEMPLATE,
+        path,
         result=result,
         when=stamp(result.created_at),
         counts=[(verdict, sum(gate.verdict is verdict for gate in result.gates)) for verdict in Verdict],
@@ -47,8 +47,6 @@ def write(result: "GatesResult", path: Path) -> None:
         times=percentiles({"candidate": evidence["page_ms"], "live": evidence["live_page_ms"]}),
         bounds={name: ", ".join(value) if isinstance(value, tuple) else value for name, value in asdict(result.config).items()},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
 
 
 def mark(gate: Gate, width: float = 180.0) -> Drawing | None:

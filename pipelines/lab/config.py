@@ -156,9 +156,7 @@ def configure(preset: str, overrides: Sequence[str]) -> LabConfig:
     Raises:
         ConfigError: no such preset, or an unknown key.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"there is no preset '{preset}'; known: {', '.join(PRESETS)}")
-    return configs.override(PRESETS[preset](), overrides)
+    return configs.preset(PRESETS, preset, overrides)
 
 
 def arms(names: Sequence[str]) -> list[Arm]:

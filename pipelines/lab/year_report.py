@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from pipelines import templates
 from pipelines.lab.config import WEEK_DAYS
 from pipelines.lab.report import told
 from pipelines.lab.year_config import OF_A_RELEASE
 from pipelines.lab.year_summary import KINDS
 
+_TEMPLATE = Path(__file__).with_name("year_report.html")
 _LEFT, _WIDTH, _TOP, _HEIGHT, _ROW = 46.0, 1_040.0, 16.0, 300.0, 30.0
 _TICK_WEEKS = 4
 Drawing = dict[str, Any]
@@ -21,14 +21,8 @@ Drawing = dict[str, Any]
 
 def write(result: Mapping[str, Any], path: Path) -> None:
     """Write the page of a summary (`year_summary.summarise`)."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("year_report.html").render(
-        result=result, kinds=KINDS, drawing=drawing(result), told=told, first_seed=result["seeds"][0]
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    seed = result["seeds"][0]
+    templates.write(_TEMPLATE, path, result=result, kinds=KINDS, drawing=drawing(result), told=told, first_seed=seed)
 
 
 def drawing(result: Mapping[str, Any]) -> Drawing:

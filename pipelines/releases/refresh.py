@@ -29,7 +29,6 @@ from core import config as configs
 from core import events as ev
 from core import release
 from core.errors import BadInput
-from core.event_log import SqliteEventLog, batches
 from data import dataset as datasets
 from data import tombstones, versioning
 from data.catalogue import Catalogue
@@ -38,6 +37,7 @@ from data.lineage import Origin
 from data.splits import TimeSplit
 from features.memory_store import MemoryStore
 from pipelines import provenance
+from pipelines.ingest import live_events
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.releases import files as release_files
@@ -45,7 +45,7 @@ from pipelines.releases import history, publish
 from pipelines.releases.files import Staged
 from pipelines.releases.history import Signed
 from pipelines.spaces import Space
-from retrieval.encoder import FACTS, TABLES, VECTORS, VIDEO_CODES, VideoEncoder
+from retrieval.encoder import FACTS, TABLES, VECTORS, VideoEncoder, raw_vectors
 from serving import verification
 from serving.fresh_videos import uploaded
 from serving.live import go_live
@@ -154,7 +154,8 @@ def _told(
 
 
 def _material(space: Space, loaded: LoadedRelease) -> _Material:
-    fresh, offset = _since(space, loaded.log_offset)
+    parts, offset = live_events(space, loaded.log_offset)
+    fresh = pl.concat([pl.DataFrame(pl.from_arrow(c.EVENTS.empty_table())), *parts])
     assert loaded.manifest is not None, "a release from the folder of releases has a manifest"
     before, marks = versioning.open_snapshot(space.snapshots, loaded.manifest.snapshot), tombstones.read(space.path)
     events = pl.concat([before.events, marks.events(fresh)], how="vertical_relaxed").unique(c.EVENT_ID, keep="first")
@@ -166,18 +167,6 @@ def _material(space: Space, loaded: LoadedRelease) -> _Material:
     dataset = datasets.make(before.name, events, before.viewers, pl.concat([before.videos, new.select(before.videos.columns)]))
     gone = len(loaded.catalogue) + len(new) - len(frame)
     return _Material(loaded, dataset, Catalogue.coded(frame, loaded.catalogue.vocabularies), offset, len(fresh), len(new), gone)
-
-
-def _since(space: Space, offset: int) -> tuple[pl.DataFrame, int]:
-    """What the live log has after an offset, and how far that is."""
-    parts = [pl.DataFrame(pl.from_arrow(c.EVENTS.empty_table()))]
-    if space.events.is_file():
-        log = SqliteEventLog(space.events)
-        for events, following in batches(log, offset):
-            parts.append(pl.DataFrame(pl.from_arrow(events)))
-            offset = following
-        log.close()
-    return pl.concat(parts), offset
 
 
 def _write(path: Path, material: _Material) -> Staged:
@@ -199,18 +188,12 @@ def _write(path: Path, material: _Material) -> Staged:
 def _write_towers(path: Path, material: _Material) -> None:
     """Raw vectors of all videos, and unit vectors as of the log's end."""
     catalogue, tables, facts = material.catalogue, load_file(path / TABLES), json.loads((path / FACTS).read_text())
-    tables["raw"] = _rows(tables["raw"], material.old_rows, _raw(tables, catalogue))
+    tables["raw"] = _rows(tables["raw"], material.old_rows, raw_vectors(tables, catalogue.content, catalogue.codes))
     save_file(tables, path / TABLES)
     (path / FACTS).write_text(json.dumps(facts | {"at": material.dataset.end_at}, indent=1, sort_keys=True))
     rows = np.arange(len(catalogue), dtype=np.int32)
     vectors = VideoEncoder.load(path).encode_rows(rows, catalogue.uploaded_at, material.dataset.end_at)
     np.save(path / VECTORS, vectors, allow_pickle=False)
-
-
-def _raw(tables: dict[str, Floats], catalogue: Catalogue) -> Floats:
-    """[V, D] vectors of videos without an id of their own; the formula of `retrieval.encoder`."""
-    codes = [tables[f"video_{name}"][code] for name, code in zip(VIDEO_CODES, catalogue.codes.T, strict=True)]
-    return (catalogue.content @ tables["content_projection"] + sum(codes)).astype(np.float32)
 
 
 def _write_ranker(path: Path, material: _Material) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from core.clock import stamp
 from monitoring.data_drift import FeatureDrift
 from monitoring.feedback import Exposure
 from monitoring.signals import EVERYONE
+from pipelines import templates
 from pipelines.watching.monitor import DayReport
 
 _WIDTH, _HEIGHT, _GAP = 168.0, 44.0, 1.0
@@ -22,25 +21,23 @@ _EXPOSURES = {
     "holdout_gap": "click rate of learned minus chance slots",
 }
 Drawing = dict[str, Any]
+_TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def write(report: DayReport, path: Path) -> None:
     """Write the page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     drifted = {(one.feature, one.segment) for one in report.drifted}
     everyone = [one for one in report.features if one.segment == EVERYONE]
     shown = sorted({*everyone, *report.drifted}, key=lambda one: -one.psi / max(one.limit, 1e-9))
-    page = environment.get_template("report.html").render(
+    templates.write(
+        _TEMPLATE,
+        path,
         found=report.to_json(),
         alert=report.alert,
         since=None if report.alert is None else stamp(report.alert.since_at),
         features=[(one, histogram(one), (one.feature, one.segment) in drifted) for one in shown],
         exposures=[(name, text, spark(report.exposures, name)) for name, text in _EXPOSURES.items()],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
 
 
 def histogram(feature: FeatureDrift) -> Drawing:

@@ -23,7 +23,6 @@ from core import columns as c
 from core import release, rng
 from core.clock import SECOND_MS, stamp
 from core.errors import BadInput
-from core.event_log import SqliteEventLog, batches
 from core.settings import Settings
 from data import tombstones, versioning
 from data.catalogue import Catalogue
@@ -34,6 +33,7 @@ from features.layered_store import LayeredStore
 from features.tiles import KINDS
 from monitoring.alerts import Alert, FileSink, LogSink, send
 from monitoring.severity import Action, Severity
+from pipelines.ingest import live_events
 from pipelines.progress import Stages
 from pipelines.spaces import Space
 from pipelines.watching.monitor import ALERTS
@@ -214,9 +214,6 @@ def _open(space: Space, snapshot_id: str, log_offset: int) -> tuple[Dataset, pl.
             f"{forgotten} viewers asked to be forgotten since '{space.name}' was trained: the log no longer says what was "
             "served; run `upnext train`, then audit the new release"
         )
-    events = frame(c.EVENTS.empty_table())
-    if space.events.is_file():
-        log = SqliteEventLog(space.events)
-        events = pl.concat([events, *(frame(part) for part, _ in batches(log, after=log_offset))])
-        log.close()
-    return versioning.open_snapshot(space.snapshots, snapshot_id), events.sort(c.RECEIVED_AT, c.EVENT_ID)
+    parts, _ = live_events(space, log_offset)
+    events = pl.concat([frame(c.EVENTS.empty_table()), *parts]).sort(c.RECEIVED_AT, c.EVENT_ID)
+    return versioning.open_snapshot(space.snapshots, snapshot_id), events

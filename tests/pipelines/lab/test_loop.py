@@ -2,9 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +24,7 @@ from pipelines.lab.state import EVENTS, Shelf
 from pipelines.progress import Stages
 from ranking.batches import Impressions
 from retrieval.export import video_arrays
+from tests.pipelines.lab.killing import kill_after_first_week
 
 CONFIG = lab_config.tiny()
 CHILD = """
@@ -48,15 +46,7 @@ def untimed(shelf: Shelf, arm: str, week: int) -> dict:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> Path:
     """A run that was killed without warning once it had lived through its first week."""
-    root = tmp_path_factory.mktemp("killed")
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(root)])
-    first = Shelf.of(root, CONFIG).week(1, "epsilon", 1)
-    while not first.is_dir() and child.poll() is None:
-        time.sleep(0.05)
-    child.kill()
-    child.wait()
-    assert first.is_dir()
-    return root
+    return kill_after_first_week(CHILD, tmp_path_factory.mktemp("killed"), CONFIG, "epsilon")
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,6 @@
 """A year of four weeks on its tiny world: killed, continued, summed up, drawn."""
 
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from pipelines.lab import year_canary, year_config, year_gates, year_report, yea
 from pipelines.lab.state import EVENTS, Shelf
 from pipelines.lab.year_config import BAD_SERVING, BAD_TRAINING, BLIND, FROZEN, SYSTEM, YearFault
 from pipelines.progress import Stages
+from tests.pipelines.lab.killing import kill_after_first_week
 
 CONFIG, WEEKS = year_config.tiny(), 3
 CHILD = """
@@ -47,15 +45,7 @@ def summed(shelf: Shelf, arms: list[str]) -> dict:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> Path:
     """A year that was killed without warning once it had lived through its first week."""
-    root = tmp_path_factory.mktemp("killed")
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(root)])
-    first = Shelf.of(root, CONFIG).week(1, SYSTEM, 1)
-    while not first.is_dir() and child.poll() is None:
-        time.sleep(0.05)
-    child.kill()
-    child.wait()
-    assert first.is_dir()
-    return root
+    return kill_after_first_week(CHILD, tmp_path_factory.mktemp("killed"), CONFIG, SYSTEM)
 
 
 @pytest.fixture(scope="module")
