@@ -70,7 +70,9 @@ class LayeredStore:
 
     def _both(self, viewer_id: int, newer: ViewerState) -> ViewerState:
         older = self._of_base(viewer_id)
-        return newer if older is None else added(older, newer, self._base.keep_from)
+        if older is None:
+            return newer
+        return older if newer.is_empty else added(older, newer, self._base.keep_from)
 
     def _of_base(self, viewer_id: int) -> ViewerState | None:
         place = int(np.searchsorted(self._base.viewer_ids, viewer_id))

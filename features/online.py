@@ -80,6 +80,8 @@ class OnlineFeatures:
         if to_store:
             self._store.apply(of_events(arrays, self._definitions, int(arrays.received_at.max())))
         self._videos.add(arrays)
+        rows = np.unique(arrays.video_row)
+        self._matrix.refresh(rows[rows >= 0], int(arrays.received_at.max()))
 
     def _part(self, viewer_ids: Ints, at: Ints, states: Sequence[ViewerState]) -> ViewerPart:
         at = np.asarray(at, dtype=np.int64)

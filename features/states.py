@@ -38,6 +38,11 @@ class ViewerState:
     watches: Ints
     """[w, 1] milliseconds; latest first, at most REMEMBERED_WATCHES."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the viewer has done nothing."""
+        return not (len(self.counts) or len(self.clicks) or len(self.watches))
+
 
 @dataclass(frozen=True)
 class Ragged:

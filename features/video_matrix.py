@@ -1,16 +1,19 @@
 """Features of videos for serving, computed when first asked for and kept until something changes them.
 
 Of a video's features most stay what they are until an event counts (`VideoState.version` moves) or its tile is over (a new
-period begins); only those that measure time since something move by themselves, and are read anew. So a page costs one gather.
-The formulas are the declared ones either way. Safe for many readers beside one writer: a row's version is read before its
-counters, so that a value computed while an event was being counted is not taken for the newer one.
+period begins); only those that measure time since something move by themselves, and are read anew. Whoever counts events
+brings their rows up to date right after (`refresh`), so a page costs one gather. The formulas are the declared ones either way.
+Safe for many readers beside one writer: a row's version is read before its counters, so that a value computed while an event
+was being counted is not taken for the newer one.
 
 Shape legend: B requests, K candidates, V videos, F features.
 """
 
 import math
+import threading
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.catalogue import Catalogue
 from features.definitions import Definitions
@@ -31,27 +34,35 @@ class VideoMatrix:
         self._values_VF = np.zeros((len(catalogue), len(self._features)), dtype=np.float32)
         self._period_V = np.full(len(catalogue), -1, dtype=np.int64)
         self._version_V = np.full(len(catalogue), -1, dtype=np.int64)
+        self._writing = threading.Lock()
 
     def read(self, video_BK: Codes, at_B: Ints) -> Floats:
         """f32[B, K, F] of videos (rows, never −1) at the instants of their requests."""
         period_B = at_B // self._period_ms
         if not video_BK.size or (period_B != period_B[0]).any():
             return matrix(self._features, self._facts(video_BK, at_B), video_BK.shape)
-        self._refresh(video_BK.ravel(), at_B[:1], int(period_B[0]))
+        self.refresh(video_BK.ravel(), int(at_B[0]))
         found = self._values_VF.take(video_BK, axis=0)
         facts = VideoFacts.of(self._catalogue, video_BK, at_B, {})
         for column in self._moving:
             found[..., column] = self._features[column].read(facts)
         return found
 
-    def _refresh(self, rows_N: Codes, at_1: Ints, period: int) -> None:
-        version_N = self._state.version.take(rows_N)
-        stale = (self._version_V.take(rows_N) != version_N) | (self._period_V.take(rows_N) != period)
-        if stale.any():
-            rows = rows_N[stale]
-            facts = self._facts(rows[None], at_1)
+    def refresh(self, rows_N: Codes, at: int) -> None:
+        """Read anew what has changed of these videos since it was last read."""
+        period = at // self._period_ms
+        if not self._stale(rows_N, period).any():
+            return
+        with self._writing:
+            rows = rows_N[self._stale(rows_N, period)]
+            version = self._state.version[rows]
+            facts = self._facts(rows[None], np.array([at]))
             self._values_VF[rows] = matrix(self._features, facts, (1, len(rows)))[0]
-            self._period_V[rows], self._version_V[rows] = period, version_N[stale]
+            self._period_V[rows], self._version_V[rows] = period, version
+
+    def _stale(self, rows_N: Codes, period: int) -> NDArray[np.bool_]:
+        changed: NDArray[np.bool_] = self._version_V.take(rows_N) != self._state.version.take(rows_N)
+        return changed | (self._period_V.take(rows_N) != period)
 
     def _facts(self, video_BK: Codes, at_B: Ints) -> VideoFacts:
         return VideoFacts.of(self._catalogue, video_BK, at_B, self._state.totals(video_BK, at_B))

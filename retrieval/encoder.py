@@ -12,6 +12,7 @@ Shapes: B requests, L history, P pools, A code columns, F dense columns, N video
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,15 @@ def pool_weights(history_BL: NDArray[np.int32], decay: float, recent: int) -> Fl
 
     Weights of a pool sum to 1 over the positions filled; an empty history has zero weights.
     """
-    filled_B1L = (history_BL >= 0)[:, None, :]
-    position = np.arange(history_BL.shape[1])
-    shape_PL = np.stack([np.ones(len(position)), np.exp(-position / decay), position < recent]).astype(np.float32)
-    weights = filled_B1L * shape_PL
+    weights = (history_BL >= 0)[:, None, :] * _pool_shapes(history_BL.shape[1], decay, recent)
     return (weights / np.maximum(weights.sum(axis=2, keepdims=True), 1e-9)).astype(np.float32)
+
+
+@cache
+def _pool_shapes(length: int, decay: float, recent: int) -> Floats:
+    """[P, L]"""
+    position = np.arange(length)
+    return np.stack([np.ones(length), np.exp(-position / decay), position < recent]).astype(np.float32)
 
 
 def bag_weights(length_B: NDArray[np.int64]) -> Floats:
@@ -92,6 +97,7 @@ class ViewerEncoder:
     def __init__(self, facts: dict[str, Any], tables: dict[str, NDArray[Any]], layers: _Layers) -> None:
         self._raw_VD = tables["raw"]
         self._codes = [tables[f"viewer_{name}"] for name in facts["viewer_codes"]]
+        self._num_codes = np.array([len(table) for table in self._codes], dtype=np.int32)
         self._num_dense = len(facts["viewer_dense"])
         self._decay, self._recent, self._layers = float(facts["decay"]), int(facts["recent"]), layers
         self._length, self._viewer = int(facts["history_length"]), facts["viewer"]
@@ -119,7 +125,8 @@ class ViewerEncoder:
                 f"the towers read {len(self._codes)} codes and {self._num_dense} numbers per viewer, "
                 f"got {part.codes_BC.shape[1]} and {part.dense_BF.shape[1]}: serve with the feature schema of the release"
             )
-        codes = [table[np.where(code < len(table), code, 0)] for table, code in zip(self._codes, part.codes_BC.T, strict=True)]
+        known = np.where(part.codes_BC < self._num_codes, part.codes_BC, 0)
+        codes = [table[code] for table, code in zip(self._codes, known.T, strict=True)]
         context = np.concatenate([*codes, part.dense_BF], axis=1, dtype=np.float32)
         if self._viewer != TRANSFORMER:
             return self._layers(inputs=np.concatenate([self._pools(part), context], axis=1))
