@@ -1,6 +1,6 @@
 """Every model on a file of histories in order, against the published results on the same file.
 
-    python -m benchmarks.leaderboard --data DIR/ml-1m
+    python -m benchmarks.leaderboard --data DIR/ml-1m --seed 1
 
 DIR/ml-1m/interactions.parquet holds viewer_id, video_id and position. Each viewer's last interaction in it becomes the held-out
 file; everything else is what `upnext evaluate` trains on, so the command measured here is the one that people run. In the
@@ -40,6 +40,7 @@ def main() -> None:
     """Print and keep the leaderboard."""
     parser = results_file.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="Folder with interactions.parquet.")
+    parser.add_argument("--seed", type=int, default=1, help="Of everything drawn; one run each, side by side if wanted.")
     parser.add_argument("--set", dest="override", action="append", default=[], help="section.key=value, repeatable.")
     arguments = parser.parse_args()
     stages = Stages(TerminalListener())
@@ -47,13 +48,13 @@ def main() -> None:
         train, held_out = Path(folder) / "train.parquet", Path(folder) / "held_out.parquet"
         for frame, path in zip(split(pl.read_parquet(arguments.data / "interactions.parquet")), (train, held_out), strict=True):
             frame.write_parquet(path)
-        config = presets.configure("demo", arguments.override)
+        config = presets.reseeded(presets.configure("demo", arguments.override), arguments.seed)
         board = bare_files.evaluate(train, held_out, None, config, stages)
     console.print(board.to_table())
     for name, (hit_rate, ndcg) in PUBLISHED.items():
         console.print(f"  {name}: {hit_rate:.4f} / {ndcg:.4f} (published, last item)")
     result = {**board.to_json(), "stages": stages.to_json(), "published_on_last_item": PUBLISHED}
-    results_file.keep(f"leaderboard-{arguments.data.name}", result, arguments)
+    results_file.keep(f"leaderboard-{arguments.data.name}-seed-{arguments.seed}", result, arguments)
 
 
 if __name__ == "__main__":
