@@ -91,14 +91,14 @@ def test_a_page_that_was_served_with_other_features_is_found(space, visits, shor
 
 def freeze(monkeypatch):
     """Videos keep the features that they had when they were first asked for."""
-    refresh, frozen = VideoMatrix._refresh, set()
+    refresh, frozen = VideoMatrix.refresh, set()
 
-    def once(self, rows, at, period):
+    def once(self, rows, at):
         new = np.array([row for row in rows.tolist() if row not in frozen], dtype=np.int32)
         frozen.update(new.tolist())
-        refresh(self, new, at, period)
+        refresh(self, new, at)
 
-    monkeypatch.setattr(VideoMatrix, "_refresh", once)
+    monkeypatch.setattr(VideoMatrix, "refresh", once)
 
 
 def wrong_default(monkeypatch):
