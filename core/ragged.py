@@ -1,10 +1,11 @@
-"""Lists of different lengths as two flat arrays: one history, or one set of targets, per row.
+"""Lists of different lengths as two flat arrays: one history, one set of targets, one viewer's counters per row.
 
-Row i is values[offsets[i]:offsets[i + 1]]. Histories are oldest first.
+Row i is values[offsets[i]:offsets[i + 1]]. Histories of videos are int32[n], oldest first.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,16 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class Ragged:
-    """N lists of integers."""
+    """N lists of integers, or of rows of integers of equal width."""
 
     offsets: NDArray[np.int64]
     """[N + 1], starts at 0."""
-    values: NDArray[np.int32]
+    values: NDArray[Any]
+    """[n] or [n, width]"""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, row: int) -> NDArray[np.int32]:
+    def __getitem__(self, row: int) -> NDArray[Any]:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
     @staticmethod
@@ -32,7 +34,7 @@ class Ragged:
         return Ragged(offsets, np.concatenate([np.zeros(0, dtype=np.int32), *arrays]))
 
     @staticmethod
-    def slices(values: NDArray[np.int32], begin: NDArray[np.int64], end: NDArray[np.int64]) -> "Ragged":
+    def slices(values: NDArray[Any], begin: NDArray[np.int64], end: NDArray[np.int64]) -> "Ragged":
         """Row i is a copy of values[begin[i]:end[i]]."""
         counts = end - begin
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from core import columns as c
+from core.ragged import Ragged
 from data.catalogue import Catalogue
 from features.definitions import REMEMBERED_WATCHES, Definitions
 from features.kinds import SEEN_LIMIT
@@ -45,26 +46,8 @@ class ViewerState:
 
 
 @dataclass(frozen=True)
-class Ragged:
-    """N lists of rows of equal width, end to end."""
-
-    values: Ints
-    """[n, width]"""
-    offsets: Ints
-    """[N + 1]"""
-
-    def __getitem__(self, place: int) -> Ints:
-        return self.values[self.offsets[place] : self.offsets[place + 1]]
-
-    def where(self, kept: NDArray[np.bool_]) -> "Ragged":
-        """The lists of a mask [N], copied."""
-        sizes = np.diff(self.offsets)
-        return Ragged(self.values[np.repeat(kept, sizes)], np.append(0, np.cumsum(sizes[kept])))
-
-
-@dataclass(frozen=True)
 class ViewerStates:
-    """Many viewers."""
+    """Many viewers; each list is that of ViewerState, one per viewer."""
 
     viewer_ids: Ints
     """[N] sorted."""
@@ -86,7 +69,8 @@ class ViewerStates:
 
     def where(self, kept: NDArray[np.bool_]) -> "ViewerStates":
         """The viewers of a mask [N], copied."""
-        counts, clicks, watches = (each.where(kept) for each in (self.counts, self.clicks, self.watches))
+        rows = np.flatnonzero(kept)
+        counts, clicks, watches = (each.take(rows) for each in (self.counts, self.clicks, self.watches))
         return ViewerStates(self.viewer_ids[kept], counts, clicks, watches, self.keep_from)
 
     def save(self, path: Path) -> None:
@@ -160,7 +144,7 @@ def merged(states: ViewerStates, updates: ViewerStates) -> ViewerStates:
     def end_to_end(name: str) -> tuple[Ints, NDArray]:
         lists: list[Ragged] = [getattr(each, name) for each in both]
         places = [np.searchsorted(viewer_ids, each.viewer_ids) for each in both]
-        owner = [np.repeat(place, np.diff(each.offsets)) for place, each in zip(places, lists, strict=True)]
+        owner = [place[each.owners] for place, each in zip(places, lists, strict=True)]
         return np.concatenate([each.values for each in lists]), np.concatenate(owner)
 
     return ViewerStates(
@@ -181,7 +165,7 @@ def _summed(counts: Ints, owner: NDArray, keep_from: Ints, num: int) -> Ragged:
     keys = np.column_stack([owner, counts[:, :2]])
     begins = np.flatnonzero(np.append(True, (keys[1:] != keys[:-1]).any(axis=1))[: len(keys)])
     sums = np.add.reduceat(counts[:, 2], begins) if len(begins) else counts[:, 2]
-    return Ragged(np.column_stack([counts[begins, :2], sums]), _offsets(owner[begins], num))
+    return Ragged(_offsets(owner[begins], num), np.column_stack([counts[begins, :2], sums]))
 
 
 def _count(arrays: EventArrays, rows: NDArray, sums: Sequence[Sum], keep_from: Ints, num: int) -> Ragged:
@@ -202,7 +186,7 @@ def _count(arrays: EventArrays, rows: NDArray, sums: Sequence[Sum], keep_from: I
         owners.append(keys // width)
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
-    return Ragged(np.concatenate(blocks)[order], _offsets(owner, num))
+    return Ragged(_offsets(owner, num), np.concatenate(blocks)[order])
 
 
 def _latest(values: Ints, positions: Ints, rows: NDArray, limit: int, num: int) -> Ragged:
@@ -215,7 +199,7 @@ def _first(values: Ints, owner: NDArray, limit: int, num: int) -> Ragged:
     order = np.argsort(owner, kind="stable")
     values, owner = values[order], owner[order]
     kept = np.arange(len(owner)) - _offsets(owner, num)[owner] < limit
-    return Ragged(values[kept], _offsets(owner[kept], num))
+    return Ragged(_offsets(owner[kept], num), values[kept])
 
 
 def _offsets(owner: NDArray, num: int) -> Ints:
@@ -224,4 +208,4 @@ def _offsets(owner: NDArray, num: int) -> Ints:
 
 def _ragged(column: pa.Array, width: int) -> Ragged:
     offsets = column.offsets.to_numpy()
-    return Ragged(column.values.to_numpy().reshape(-1, width), (offsets // width).astype(np.int64))
+    return Ragged((offsets // width).astype(np.int64), column.values.to_numpy().reshape(-1, width))

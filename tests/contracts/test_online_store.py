@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from core.errors import StoreUnavailable
+from core.ragged import Ragged
 from core.settings import Settings
 from features.cluster_store import open_store
 from features.definitions import REMEMBERED_WATCHES, default_definitions
@@ -16,7 +17,7 @@ from features.layered_store import LayeredStore
 from features.memory_store import MemoryStore
 from features.redis_server import running
 from features.redis_store import RedisStore
-from features.states import Ragged, ViewerState, ViewerStates, empty_state
+from features.states import ViewerState, ViewerStates, empty_state
 from tests import clusters
 
 NUM_SUMS = len(default_definitions().viewer_sums)
@@ -27,8 +28,8 @@ def states(by_viewer: dict[int, ViewerState], keep_from: int = 0) -> ViewerState
     parts = [by_viewer[viewer_id] for viewer_id in sorted(by_viewer)]
     lists = [
         Ragged(
-            np.concatenate([getattr(part, name) for part in parts]),
             np.concatenate([[0], np.cumsum([len(getattr(part, name)) for part in parts])]),
+            np.concatenate([getattr(part, name) for part in parts]),
         )
         for name in ("counts", "clicks", "watches")
     ]
