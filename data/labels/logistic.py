@@ -14,8 +14,8 @@ Shape legend: N rows, D features, C classes.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.floating]
@@ -30,7 +30,7 @@ class Softmax:
 
     def probability(self, x_ND: Numbers, offset_NC: Floats | float = 0.0) -> Floats:
         """[N, C] rows sum to 1."""
-        return np.asarray(softmax(_with_one(x_ND) @ self.weights_CD.T + offset_NC, axis=1))
+        return np.asarray(scipy.special.softmax(_with_one(x_ND) @ self.weights_CD.T + offset_NC, axis=1))
 
 
 def fit(
@@ -50,16 +50,14 @@ def fit(
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         weights = flat.reshape(shape)
-        log_p = log_softmax(x @ weights.T + offset_NC, axis=1)
+        log_p = scipy.special.log_softmax(x @ weights.T + offset_NC, axis=1)
         pulled = weights.copy()
         if free_intercept:
             pulled[:, 0] = 0.0
         gradient = (np.exp(log_p) * total - target).T @ x + penalty * pulled
         return float(-(target * log_p).sum() + penalty / 2 * (pulled**2).sum()), gradient.ravel()
 
-    from scipy.optimize import minimize  # half a second, for which a service that starts should not wait
-
-    found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    found = scipy.optimize.minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     return Softmax(found.x.reshape(shape))
 
 

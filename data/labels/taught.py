@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from data.catalogue import BEFORE, VOTES, Catalogue
 from data.labels import logistic
@@ -54,7 +54,7 @@ class Question:
         mean, std = x_ND.mean(axis=0), x_ND.std(axis=0)
         varies = std > 1e-6
         standard_ND = (x_ND[:, varies] - mean[varies]) / std[varies]
-        return Question(name, logit(np.clip(known, _SUREST, 1 - _SUREST)), standard_ND, functions, votes_NF)
+        return Question(name, scipy.special.logit(np.clip(known, _SUREST, 1 - _SUREST)), standard_ND, functions, votes_NF)
 
     def probability(self, tally: Tally, error: float) -> Floats:
         """[N] of a yes.
@@ -64,16 +64,16 @@ class Question:
             error: chance that one answer is wrong, above 0 and below ½.
         """
         if not len(tally.rows):
-            return np.asarray(expit(self.odds_N))
-        evidence, asked = (tally.yes - tally.no) * float(logit(1.0 - error)), tally.rows
+            return np.asarray(scipy.special.expit(self.odds_N))
+        evidence, asked = (tally.yes - tally.no) * float(scipy.special.logit(1.0 - error)), tally.rows
         before_NC, x_AD = np.stack([-self.odds_N / 2, self.odds_N / 2], axis=1), self.x_ND[tally.rows]
         odds_A = self.odds_N[asked]
         for _ in range(_ROUNDS):
-            target = logistic.two_classes(expit(odds_A + evidence))
+            target = logistic.two_classes(scipy.special.expit(odds_A + evidence))
             model = logistic.fit(x_AD, target, penalty=_PENALTY, offset_NC=before_NC[asked], free_intercept=False)
-            odds_A = logit(model.probability(x_AD, before_NC[asked])[:, 1])
+            odds_A = scipy.special.logit(model.probability(x_AD, before_NC[asked])[:, 1])
         found = model.probability(self.x_ND, before_NC)[:, 1]
-        found[asked] = expit(odds_A + evidence)
+        found[asked] = scipy.special.expit(odds_A + evidence)
         return np.asarray(found)
 
 
