@@ -11,10 +11,14 @@ an hour after that, the service goes back by itself when people click clearly le
 """
 
 import logging
+import os
+import sys
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from app.cards import Cards
 from app.freshness import ages
@@ -37,6 +41,10 @@ from serving.kids_mode import KidsMode, config_for_kids
 from serving.live import go_live
 from serving.recommender import Recommender as Decides
 from serving.releases import LoadedRelease, ReleaseHolder, load_release
+
+T = TypeVar("T")
+_BEHIND = 10
+"""Niceness of what is done beside requests."""
 
 
 class Running:
@@ -111,10 +119,10 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
     """A function that puts a release of `root` into service. It raises ReleaseRefused, StoreUnavailable or LogUnavailable."""
 
     def open_release(release_id: str) -> Opened:
-        loaded = load_release(root, release_id, verify=True)
+        loaded = behind_requests(partial(load_release, root, release_id, verify=True))
         since = open_store(store_url, namespace=f"{release_id}:{new_id()[:8]}")
         store = LayeredStore(loaded.viewer_states(), since)
-        growing = GrowingRelease(go_live(loaded, store, fill_store=False, of_now=True))
+        growing = GrowingRelease(behind_requests(partial(go_live, loaded, store, fill_store=False, of_now=True)))
         for viewer_id in tombstones.read(root.parent).forgotten_at:  # the release was trained before they asked
             store.forget(viewer_id)
         consumer = growing.consumer(log)
@@ -133,12 +141,30 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
     return build
 
 
+def behind_requests(work: Callable[[], T]) -> T:
+    """What `work` returns, from a thread to which the system gives what other threads leave of the processors.
+
+    Not for work that starts threads which stay: they would inherit that.
+    """
+    with ThreadPoolExecutor(1, "behind requests", _step_back) as thread:
+        return thread.submit(work).result()
+
+
+def _step_back() -> None:
+    if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
+
+
+def _accept(fresh: Running, live: Running) -> None:
+    behind_requests(partial(verification.require_agreement, fresh.opened.release, live.opened.release))
+
+
 def holder(root: Path, log: EventLog, store_url: str, pointer: str = "live") -> ReleaseHolder[Running]:
     """What is live, verified against what was, and the one before kept warm. Raises what `builder`'s function raises."""
     return ReleaseHolder(
         root,
         builder(root, log, store_url),
-        accept=lambda fresh, live: verification.require_agreement(fresh.opened.release, live.opened.release),
+        accept=_accept,
         retire=lambda old: old.retire(),
         keep_warm=True,
         pointer=pointer,

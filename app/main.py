@@ -17,7 +17,8 @@ from app.live import LiveReleases, holder
 from app.middleware import Guard
 from app.ops import Ops
 from app.pages import Pages
-from app.privacy import Privacy
+from app.privacy import PageRecords, Privacy
+from app.reports import Reports, newest
 from app.scoreboard import Experiments, Scoreboard
 from app.services import Services
 from app.tables import Tables, summary
@@ -65,7 +66,17 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app, pages.error)
     api, ops, labelling = Api(services, ingest, telemetry), Ops(services, telemetry), Labelling(services, SystemClock())
     uploads = Uploads(services, ingest)
-    for part in (api, uploads, ops, Privacy(services), Experiments(services), Tables(services), labelling, pages):
+    for part in (
+        api,
+        uploads,
+        ops,
+        Privacy(services),
+        Experiments(services),
+        Tables(services),
+        Reports(services),
+        labelling,
+        pages,
+    ):
         app.include_router(part.router())
     return app
 
@@ -134,6 +145,8 @@ def _around(live: LiveReleases, log: OwnLog, clock: Clock, space: Path, settings
         Answers(SqliteEventLog(space / ANSWERS)),
         mark_forgotten=partial(_mark, space),
         monitored=space / REPORT,
+        reports=lambda: newest(space, live.live.release_id),
+        records=PageRecords(space, writer, scoreboard),
         scoreboard=scoreboard.summary,
         tables=partial(summary, live),
         start=start,

@@ -43,6 +43,7 @@ class Pages:
             "/watch/{video_id}": self.watch,
             "/ops": self.ops,
             "/ops/experiments": self.experiments,
+            "/ops/reports": self.reports,
             "/ops/tables": self.tables,
             "/label": self.label,
             "/docs": self.docs,
@@ -72,6 +73,10 @@ class Pages:
     async def experiments(self) -> Response:
         """What is tried, and what it shows so far."""
         return self._render("experiments.html")
+
+    async def reports(self) -> Response:
+        """Where the live release comes from, its gates, the checks of its data, and drift since."""
+        return self._render("reports.html")
 
     async def tables(self) -> Response:
         """Tables of the live release, the releases there are, and the way back."""

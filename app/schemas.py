@@ -220,6 +220,8 @@ class ViewerData(BaseModel):
     """The live log's, oldest first."""
     features: dict[str, Any]
     """The online store's: counters as (sum, tile, amount), clicks as (video, instant), lengths of watches."""
+    records: list[dict[str, Any]]
+    """Of a share of pages, what they were chosen from (`serving.counterfactual`), oldest first."""
 
 
 class Deleted(BaseModel):
@@ -232,6 +234,8 @@ class Deleted(BaseModel):
     """Removed from the live log by this request."""
     features: bool
     """Whether the online store held anything."""
+    records: int
+    """Records of pages removed by this request."""
     stays_in: list[str]
     """Where something may be left, and what removes it there."""
 

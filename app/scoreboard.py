@@ -53,6 +53,14 @@ class Scoreboard:
         if record.get("shadow_release_id"):
             self._records.append({name: value for name, value in record.items() if name not in counterfactual.CANDIDATES})
 
+    def forget(self, viewer_id: int) -> None:
+        """Leave out one viewer from now on."""
+        with self._lock:
+            kept = [record for record in self._records if record[c.VIEWER_ID] != viewer_id]
+            self._records = deque(kept, maxlen=_REMEMBERED)
+            self._events = self._events.filter(pl.col(c.VIEWER_ID) != viewer_id)
+            self._looked_s = float("-inf")
+
     def summary(self) -> dict[str, Any]:
         """Everything on the page. Raises LogUnavailable."""
         with self._lock:
@@ -91,8 +99,9 @@ class Scoreboard:
     def _read_on(self) -> None:
         fresh = []
         for events, following in batches(self._log, self._offset):
-            # Scores are most of a log's bytes, and only merged pages are judged by theirs.
-            detail = pl.when(pl.col(c.TEAM).is_not_null()).then(pl.col(c.DETAIL)).alias(c.DETAIL)
+            # Scores are most of a log's bytes; of a page the first slot's detail is judged, of merged pages every one's.
+            needed = pl.col(c.TEAM).is_not_null() | (pl.col(c.POSITION) == 0)
+            detail = pl.when(needed).then(pl.col(c.DETAIL)).alias(c.DETAIL)
             kept = pl.DataFrame(pl.from_arrow(events.select(_NEEDED))).with_columns(detail)
             fresh.append(kept.filter(~pl.col(c.KIND).is_in([ev.UPLOAD, ev.REMOVE])))
             self._offset = following

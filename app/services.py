@@ -135,6 +135,30 @@ class Follower(Protocol):
         ...
 
 
+class Records(Protocol):
+    """What is kept of some pages beside the log."""
+
+    def of_viewer(self, viewer_id: int) -> list[dict[str, Any]]:
+        """All of one viewer, oldest first."""
+        ...
+
+    def forget(self, viewer_id: int) -> int:
+        """Remove all of one viewer; how many there were."""
+        ...
+
+
+class NoRecords:
+    """Of a service that keeps none."""
+
+    def of_viewer(self, viewer_id: int) -> list[dict[str, Any]]:
+        """See Records."""
+        return []
+
+    def forget(self, viewer_id: int) -> int:
+        """See Records."""
+        return 0
+
+
 def new_id() -> str:
     """A name for a request or an event, unique without coordination."""
     return uuid.uuid4().hex
@@ -176,10 +200,14 @@ class Services:
     limits: Limits = field(default_factory=Limits)
     mark_forgotten: Callable[[int], int] = lambda viewer_id: 0
     """Hides a viewer from every later reader of the data; returns the instant (ms) of the first request to."""
+    records: Records = field(default_factory=NoRecords)
+    """Of pages."""
     scoreboard: Callable[[], Mapping[str, Any]] = lambda: {"experiments": [], "shadow": []}
     """What the experiments page shows. Raises LogUnavailable."""
     tables: Callable[[], Mapping[str, Any]] = lambda: {"tables": [], "index": {}, "releases": [], "moves": [], "guard": None}
     """What the tables page shows."""
+    reports: Callable[[], Mapping[str, Any]] = lambda: dict.fromkeys(("lineage", "validation", "gates", "drift"))
+    """What the reports page shows: the newest of each, None where there is none yet."""
     monitored: Path | None = None
     """The newest report of the monitor, where there is one."""
     start: Callable[[], None] = lambda: None

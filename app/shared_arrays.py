@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ class Arrays:
             handle, staged = tempfile.mkstemp(dir=self._folder)
             with os.fdopen(handle, "wb") as file:
                 array.tofile(file)
-            os.replace(staged, path)
+            with suppress(FileExistsError):  # another worker was faster: a second file of the same bytes would not be shared
+                os.link(staged, path)
+            os.unlink(staged)
         return np.asarray(np.memmap(path, array.dtype, "c", shape=array.shape))
 
 

@@ -17,16 +17,21 @@ from app.services import Recommender as Policy
 from core import release
 from core.errors import BadInput, ReleaseRefused, StoreUnavailable, Unavailable, UpnextError
 from core.event_log import EventLog
+from core.policy import Request
 from experiments import served
 from experiments.canary import Phase
 from experiments.config import ExperimentsConfig
 from features.breaker import Breaker
 from features.store import OnlineStore
-from serving.arms import ArmRecommender, met
+from serving import met
+from serving.arms import ArmRecommender
 from serving.consumer import Consumer
 from serving.counterfactual import Subjects
 from serving.fresh_videos import GrowingRelease
 from serving.live import LiveRelease
+from serving.recommender import Recommender as Decides
+from serving.shadow import sampled
+from serving.witness import Notebook
 
 RETIRE_S = 5.0
 """Longer than any request takes."""
@@ -94,7 +99,7 @@ class _Plan:
     opened: Mapping[str, Opened]
     """Challengers by release id."""
     met: Mapping[str, Mapping[int, str]]
-    """See `serving.arms.met`."""
+    """See `serving.met`."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class Trials:
             releases: root of published releases; the files are beside it.
             live: serves whatever names no other release. Whoever opened it lets it follow the log.
             open_release: opens one by its id; raises ReleaseRefused, StoreUnavailable or LogUnavailable.
-            log: says which arms viewers have met.
+            log: says which arms viewers have met; what it said is kept beside the files.
             changed: gets the policy, and every one that replaces it.
 
         Raises:
@@ -132,6 +137,7 @@ class Trials:
         """
         self._releases, self._live, self._open, self._log = releases, live, open_release, log
         self._changed = changed
+        self._notes = Notebook(lambda request: sampled(request.request_id, self.config.record))
         self._reading, self._making = threading.Lock(), threading.RLock()
         self._seen = self._stamp()
         self.problem: str | None = None
@@ -210,7 +216,7 @@ class Trials:
         try:
             for release_id in set(wanted.values()) - {self._live.release.loaded.release_id}:
                 opened[release_id] = held.get(release_id) or self._open(release_id)
-            known = met(self._log, config)
+            known = met.arms_of(self._releases.parent, self._log, config)
             with self._making:
                 self._run(_Plan(config, wanted, opened, known))
         except BaseException:
@@ -229,11 +235,16 @@ class Trials:
         named = {name: plan.opened[each].release if each in plan.opened else live for name, each in plan.wanted.items()}
         challenger = named[config.shadow].base if config.shadow else None
         unseen = None if challenger is None else challenger.build(challenger.config)
+
+        def subjects(behind: Callable[[Request], Decides | None]) -> Subjects:
+            return Subjects(behind, live.loaded.viewers, unseen, self._notes)
+
         if not config.experiments and not config.holdout:  # hashing viewers into nothing takes time, too
-            alone = live.base.build(live.base.config)
-            return _Running(plan, alone, lambda: alone.breakers, Subjects(lambda request: alone, live.loaded.viewers, unseen))
-        arms = ArmRecommender(config, live.base, {name: each.base for name, each in named.items()}, plan.met)
-        return _Running(plan, arms, lambda: arms.breakers, Subjects(arms.of, live.loaded.viewers, unseen))
+            alone = self._notes.over(live.base.build(live.base.config))
+            return _Running(plan, alone, lambda: alone.breakers, subjects(lambda request: alone))
+        witnessed = {name: self._notes.among(each.base) for name, each in named.items()}
+        arms = ArmRecommender(config, self._notes.among(live.base), witnessed, plan.met)
+        return _Running(plan, arms, lambda: arms.breakers, subjects(arms.of))
 
     def _resolve(self, name: str) -> str:
         found = release.resolve(self._releases, name) if name in release.POINTERS else name

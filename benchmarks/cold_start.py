@@ -67,11 +67,11 @@ def measure(space: Space) -> dict[str, Any]:
     score_NV = viewer_ND @ loaded.video_VD.T
 
     def as_if(video_VD: Floats) -> NDArray[np.int64]:
-        return _rank(score_NV, np.einsum("nd,nd->n", viewer_ND, video_VD[target_N]), held_out)
+        return rank(score_NV, np.einsum("nd,nd->n", viewer_ND, video_VD[target_N]), held_out)
 
     def asked_by(asking_ND: Floats) -> NDArray[np.int64]:
         scores = asking_ND @ loaded.video_VD.T
-        return _rank(scores, scores[np.arange(len(target_N)), target_N], held_out)
+        return rank(scores, scores[np.arange(len(target_N)), target_N], held_out)
 
     popular_NV = np.tile(trained.astype(np.float32), (len(target_N), 1))
     ranks = {
@@ -80,7 +80,7 @@ def measure(space: Space) -> dict[str, Any]:
         "video nothing": as_if(empty_VD),
         "viewer cold": asked_by(loaded.encoder.encode(blank.viewer_part(cases.viewer_ids, cases.at))),
         "viewer nothing": asked_by(loaded.encoder.encode(blank.viewer_part(nobody, cases.at))),
-        "popularity": _rank(popular_NV, trained[target_N].astype(np.float32), held_out),
+        "popularity": rank(popular_NV, trained[target_N].astype(np.float32), held_out),
     }
     return {
         "videos": len(loaded.catalogue),
@@ -88,7 +88,7 @@ def measure(space: Space) -> dict[str, Any]:
         "naturally_cold": {
             "videos clicked": int((trained[target_N] == 0).sum()), "viewers": int((cases.histories.counts == 0).sum())
         },
-        "table": {name: _metrics(rank, cases.viewer_ids) for name, rank in ranks.items()},
+        "table": {name: _metrics(places, cases.viewer_ids) for name, places in ranks.items()},
     }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def _cold_videos(loaded: LoadedRelease) -> tuple[Floats, Floats]:
     return cold, nothing
 
 
-def _rank(score_NV: Floats, target_score_N: Floats, held_out: HeldOut) -> NDArray[np.int64]:
+def rank(score_NV: Floats, target_score_N: Floats, held_out: HeldOut) -> NDArray[np.int64]:
     """0-based rank of each case's target among what may be shown; half of the ties are taken to be better."""
     row_N, num = held_out.targets.values, len(score_NV)
     others = held_out.cases.hide(score_NV.copy(), slice(0, num))

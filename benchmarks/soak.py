@@ -1,22 +1,27 @@
 """Does anything grow? Steady pages and events for a while, and every few seconds what the process holds.
 
-    python -m benchmarks.soak --minutes 60
+    python -m benchmarks.soak --minutes 30 --load .7
 
-Reports resident memory, open files, threads and what waits, at the beginning and the end, and the slope of memory over the
-second half (MiB per hour, least squares): the first half fills caches.
+Reports for each minute how long pages waited in the client's view, how many were refused or failed, and the most that the
+process held: resident memory, open files, threads, what waits; and the slope of memory over the second half (MiB per hour,
+least squares), as the first half fills caches. With `--load` the rate is that share of the capacity, measured first as
+`benchmarks.overload` does. Clients share the machine's cores with the service.
 """
 
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import load, results_file
+from benchmarks.overload import capacity
 
 EVERY_S = 5.0
+WARM_UP_S, CAPACITY_S = 3.0, 15.0
 
 
 def sample(port: int, pid: int, began: float) -> dict[str, float]:
@@ -33,8 +38,8 @@ def sample(port: int, pid: int, began: float) -> dict[str, float]:
     }
 
 
-async def visit(port: int, rate: float, seconds: float, number: int) -> tuple[int, int]:
-    """Pages and a click on each tenth; how many were asked and how many failed."""
+async def visit(port: int, rate: float, seconds: float, number: int) -> list[load.Answer]:
+    """Pages, and a click on each tenth."""
     crowd = load.Crowd(port)
     answers = await crowd.come(load.pages(rate, seconds, seed=number))
     seen = [json.loads(answer.body) for answer in answers[::10] if answer.status == 200]
@@ -43,7 +48,32 @@ async def visit(port: int, rate: float, seconds: float, number: int) -> tuple[in
     ]
     answers += await crowd.come(clicks)
     crowd.close()
-    return len(answers), sum(answer.status != 200 for answer in answers)
+    return answers
+
+
+def by_minute(samples: list[dict[str, float]], answers: list[tuple[float, load.Answer]]) -> list[dict[str, float | None]]:
+    """Of each minute: pages, failures, waits, and the most that was held.
+
+    Args:
+        samples: as `sample` takes them.
+        answers: each with the second it belongs to.
+    """
+    rows: list[dict[str, float | None]] = []
+    for minute in range(int(samples[-1]["at_s"] // 60) + 1):
+        here = [answer for at_s, answer in answers if at_s // 60 == minute]
+        held = [one for one in samples if one["at_s"] // 60 == minute]
+        waits = load.quantiles([answer.waited_ms for answer in here if answer.status == 200 and not answer.visit.body])
+        most = {name: max(one[name] for one in held) for name in samples[0] if name != "at_s"} if held else {}
+        refused, failed = _not_answered(here)
+        counts = {"minute": minute, "asked": len(here), "refused": refused, "failed": failed}
+        rows.append({**counts, "p50_ms": waits["p50"], "p99_ms": waits["p99"], **most})
+    return rows
+
+
+def _not_answered(answers: list[load.Answer]) -> tuple[int, int]:
+    """How many were told to come again (503), and how many got no answer or another one than they should."""
+    refused = sum(answer.status == 503 for answer in answers)
+    return refused, sum(answer.status != 200 for answer in answers) - refused
 
 
 def _click(page: dict[str, Any]) -> dict[str, Any]:
@@ -59,22 +89,41 @@ def main() -> None:
     parser = results_file.parser(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=10.0, help="pages per second")
+    parser.add_argument("--load", type=float, default=None, help="instead of a rate: share of the capacity, measured first")
     parser.add_argument("--space", default=None, help="dataset to serve; the last trained one by default")
     arguments = parser.parse_args()
-    asked = failed = 0
     with load.service(arguments.space) as (port, child):
-        began, samples = time.monotonic(), [sample(port, child.pid, time.monotonic())]
-        while time.monotonic() - began < arguments.minutes * 60:
-            more, bad = asyncio.run(visit(port, arguments.rate, EVERY_S, len(samples)))
-            asked, failed = asked + more, failed + bad
-            samples.append(sample(port, child.pid, began))
-            print(samples[-1], flush=True)
+        rate, capacity_per_s = arguments.rate, None
+        if arguments.load is not None:
+            capacity(port, WARM_UP_S)
+            capacity_per_s = round(capacity(port, CAPACITY_S), 1)
+            rate = round(arguments.load * capacity_per_s, 1)
+        result = {"capacity_per_s": capacity_per_s, "rate": rate, **watch(port, child.pid, rate, arguments.minutes)}
+    results_file.keep("soak", result, arguments)
+
+
+def watch(port: int, pid: int, rate: float, minutes: float) -> dict[str, Any]:
+    """Visit for a while, and say what became of the pages and of the process."""
+    began = time.monotonic()
+    samples: list[dict[str, float]] = [sample(port, pid, began)]
+    answers: list[tuple[float, load.Answer]] = []
+    while (at_s := time.monotonic() - began) < minutes * 60:
+        came = asyncio.run(visit(port, rate, EVERY_S, len(samples)))
+        answers += [(at_s, replace(answer, body=b"")) for answer in came]
+        samples.append(sample(port, pid, began))
+        print(samples[-1], flush=True)
     half = samples[len(samples) // 2 :]
     hours, mib = [one["at_s"] / 3600 for one in half], [one["resident_mib"] for one in half]
-    slope = round(float(np.polyfit(hours, mib, 1)[0]), 1) if len(half) > 2 else None
-    result = {"asked": asked, "failed": failed, "first": samples[0], "last": samples[-1], "memory_mib_per_hour": slope}
-    print(result)
-    results_file.keep("soak", result, arguments)
+    refused, failed = _not_answered([answer for _, answer in answers])
+    return {
+        "asked": len(answers),
+        "refused": refused,
+        "failed": failed,
+        "first": samples[0],
+        "last": samples[-1],
+        "memory_mib_per_hour": round(float(np.polyfit(hours, mib, 1)[0]), 1) if len(half) > 2 else None,
+        "minutes": by_minute(samples, answers),
+    }
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ def main() -> None:
     if arguments.report is not None:
         year_report.write(result, arguments.report)
     kept = {name: part for name, part in result.items() if name != "runs"}
-    results_file.keep("year", kept | {"stages": stages.to_json()}, arguments)
+    spent = {arm: sum(run["seconds"]["cpu"] for run in result["runs"] if run["arm"] == arm) for arm in year_config.ARMS}
+    results_file.keep("year", kept | {"cpu_s": spent, "stages": stages.to_json()}, arguments)
 
 
 if __name__ == "__main__":

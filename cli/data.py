@@ -122,6 +122,7 @@ def validate(
 ) -> None:
     """Rules, references, and what was accepted before: is this data fit to learn from?"""
     from cli.console import console, write_json
+    from core.clock import SystemClock
     from core.errors import BadInput
     from data import profile, validation
 
@@ -134,6 +135,8 @@ def validate(
     _show_report(report, compared=bool(known or source))
     if quarantine is not None:
         _set_aside(dataset, quarantine)
+    if chosen is not None:
+        report.keep(chosen.path, snapshot_id, SystemClock().now())
     if html is not None:
         report.write_html(html)
     if accept and chosen and (report.ok or despite):
@@ -243,7 +246,7 @@ def ingest(space: SpaceOption = None, json: JsonOption = None) -> None:
     from data.logs import existing_log
 
     chosen = _space(space)
-    root, num_new = _partitions(chosen), 0
+    root, num_new = chosen.partitions, 0
     log = existing_log(chosen.events, settings.load().log_url)
     if log is not None:
         num_new = partitions.follow(root, log)
@@ -266,9 +269,35 @@ def compact(
     from data import partitions, tombstones
 
     chosen = _space(space)
-    done = partitions.compact(_partitions(chosen), tombstones.read(chosen.path), keep_days)
+    done = partitions.compact(chosen.partitions, tombstones.read(chosen.path), keep_days)
     console.print(f"  {done.num_files} files → {done.num_files_left}; {done.num_rows_removed:,} rows removed")
     write_json(json, asdict(done))
+
+
+@app.command()
+def trim(
+    apply: Annotated[bool, typer.Option("--apply", help="Let go; without it, only say how far.")] = False,
+    space: SpaceOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Let a shared event log (UPNEXT_LOG_URL) go of what the daily partitions have and no release in use still needs."""
+    from cli.console import console, write_json
+    from core import settings
+    from core.errors import BadInput
+    from data.stream_log import StreamLog
+    from pipelines import trim as trimming
+
+    chosen, url = _space(space), settings.load().log_url
+    if url is None:
+        raise BadInput("the event log of this space is a file, which keeps everything; only a log at UPNEXT_LOG_URL is trimmed")
+    found = trimming.bound(chosen)
+    log = StreamLog(url, chosen.name)
+    num_gone = log.trim(found.upto) if apply else 0
+    log.close()
+    gone = f"{num_gone:,} events are gone" if apply else "nothing is gone; add --apply"
+    console.print(f"  events up to offset {found.upto:,} may go: {found.because}")
+    console.print(f"  {gone}")
+    write_json(json, {"applied": apply, "upto": found.upto, "because": found.because, "gone": num_gone})
 
 
 @app.command()
@@ -294,7 +323,3 @@ def forget(
         "  Stored bytes go with `upnext data compact` and `upnext data gc`. Models forget with the next `upnext train`."
     )
     write_json(json, {"forgotten": len(marked), "touched": touched})
-
-
-def _partitions(space: "Space") -> Path:
-    return space.path / "partitions"

@@ -31,7 +31,7 @@ def demo(
 
 def _train_in_child(preset: str, json: Path | None) -> None:
     # A child, so that the memory of training is gone before the service starts.
-    command = [sys.executable, "-m", "cli.main", "train", "--source", "world", "--preset", preset]
+    command = [sys.executable, "-m", "cli.main", "train", "--source", "world", "--preset", preset, "--no-gates"]
     finished = subprocess.run([*command, *(["--json", str(json)] if json else [])], check=False)
     if finished.returncode:
         raise typer.Exit(finished.returncode)

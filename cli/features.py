@@ -67,22 +67,29 @@ def show(
 @app.command()
 def fresh(
     url: Annotated[str, typer.Option(help="Of the running service.")] = "http://127.0.0.1:8000",
+    act: Annotated[bool, typer.Option("--act", help="Where one is late, write an alarm to the space's alerts.jsonl.")] = False,
+    space: Annotated[str | None, typer.Option(help="With --act: the dataset; the last trained one by default.")] = None,
     json: _Json = None,
 ) -> None:
     """How old is what the running service reads? Fails (exit 1) when a group is older than its budget."""
     from rich.table import Table
 
     from cli.console import console, write_json
+    from core import settings
+    from pipelines import spaces
     from pipelines.watching import freshness
 
     found = freshness.ask(url)
     table = Table("group", "features", "age", "budget", "")
-    for one in found:
+    for one in found.groups:
         age = "unknown" if one["age_s"] is None else f"{one['age_s']:,.1f} s"
         table.add_row(one["group"], str(len(one["features"])), age, f"{one['budget_s']:,.0f} s", "late" if one["late"] else "✓")
     console.print(table)
-    write_json(json, found)
-    if any(one["late"] for one in found):
+    if act and found.alert is not None:
+        for line in freshness.tell(spaces.current(settings.load().var_dir, space), found.alert):
+            console.print(f"  {line}")
+    write_json(json, found.groups)
+    if found.alert is not None:
         raise typer.Exit(1)
 
 

@@ -24,6 +24,9 @@ def run(
     preset: Annotated[str, typer.Option(help="tiny | demo | full")] = "demo",
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train with so many seeds; the first is registered.")] = 1,
+    shards: Annotated[
+        int, typer.Option(min=1, help="Make training rows in so many tasks; of use where tasks run at once.")
+    ] = 1,
     gates: Annotated[bool, typer.Option(help="Whether the release must pass its gates before it serves.")] = True,
     json: JsonOption = None,
 ) -> None:
@@ -37,10 +40,10 @@ def run(
     config = presets.configure(preset, override or [])
     from pipelines import ingest
 
-    files = [None if given is None else str(given.resolve()) for given in (path, mapping)]
+    log, columns = (None if given is None else str(given.resolve()) for given in (path, mapping))
     space = ingest.open_space(source, path, config, settings.load().var_dir.resolve())
     numbers = tuple(range(config.seed, config.seed + seeds))
-    _work(launch.begin(space, Request(source, config, numbers, gates, *files), SystemClock()), json)
+    _work(launch.begin(space, Request(source, config, numbers, gates, log, columns, shards), SystemClock()), json)
 
 
 @app.command()
@@ -95,7 +98,9 @@ def lineage(
     from pipelines import spaces
     from pipelines.orchestration import lineage
 
-    found = lineage.of(spaces.current(settings.load().var_dir, space), release_id)
+    where = spaces.current(settings.load().var_dir, space)
+    found = lineage.of(where, release_id)
+    lineage.keep(where, found)
     for node in found.nodes:
         console.print(f"  [bold]{node.title:<12}[/] {node.name:<22} [dim]{'; '.join(node.facts)}[/]")
     if report is not None:

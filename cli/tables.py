@@ -1,4 +1,4 @@
-"""`upnext tables plan`: how large are embedding tables, and where do they go?"""
+"""`upnext tables`: how large are embedding tables, and where do they go (plan); towers trained with divided ones (train)."""
 
 import re
 from pathlib import Path
@@ -52,6 +52,39 @@ def plan(
     write_json(json, {"fits": found.fits, "bytes": sized, "plan": asdict(found), "cache": curves, "zipf": zipf})
     if not found.fits:
         raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    how: Annotated[str, typer.Option(help="row_wise | table_wise, under torchrun; or whole.")] = "row_wise",
+    space: Annotated[str | None, typer.Option(help="Dataset to learn from; the last trained one by default.")] = None,
+    preset: Annotated[str, typer.Option(help="tiny | demo | full.")] = "tiny",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the towers into this folder, as a release has them.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write losses and sizes here as JSON.")] = None,
+) -> None:
+    """Train the two towers with the tables of videos divided among processes: the numbers of `--how whole`, to rounding.
+
+    torchrun --nproc-per-node 2 --no-python upnext tables train --how row_wise
+    """
+    from cli.console import TerminalListener, console, write_json
+    from cli.release import open_space
+    from embeddings.sharded import joined
+    from pipelines import presets, tables
+    from pipelines.progress import Silent, Stages
+
+    if how not in ("whole", "table_wise", "row_wise"):
+        raise BadInput(f"'{how}' is none of row_wise, table_wise, whole")
+    config = presets.configure(preset, set_ or [])
+    with joined() as (rank, world):
+        first = rank == 0
+        stages = Stages(TerminalListener() if first else Silent())
+        trained = tables.train(open_space(space), config, how, world, out if first else None, stages)
+    if first:
+        held, size = trained.id_bytes_here / 2**20, trained.id_bytes / 2**20
+        console.print(f"[green]✓[/] {how} in {world}: {held:.2f} of {size:.2f} MiB of video ids here; loss by epoch", end=" ")
+        console.print(", ".join(f"{loss:.6f}" for loss in trained.losses))
+        write_json(json, trained.to_json())
 
 
 def _named(text: str) -> tuple[str, int, int]:

@@ -22,6 +22,12 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
+def known(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without keys that `cls`, or a config inside it, does not have: what an earlier version wrote down."""
+    hints = typing.get_type_hints(cls)
+    return {key: _known(hints[key], value) for key, value in values.items() if key in hints}
+
+
 def fingerprint(config: Any) -> str:
     """16 hex digits that change exactly when a value changes."""
     text = json.dumps(to_dict(config), sort_keys=True, separators=(",", ":"))
@@ -66,6 +72,11 @@ def override(config: T, assignments: Sequence[str]) -> T:
         _child(node, leaf, path)
         node[leaf] = _parse(text)
     return from_dict(type(config), values)
+
+
+def _known(hint: Any, value: Any) -> Any:
+    nested = dataclasses.is_dataclass(hint) and isinstance(value, Mapping)
+    return known(typing.cast(type[Any], hint), value) if nested else value
 
 
 def _child(node: Any, name: str, path: str) -> Any:

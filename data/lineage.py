@@ -12,6 +12,8 @@ from pathlib import Path
 
 from core import columns as c
 
+FOLDER = "lineage"
+"""Of a space: one JSON file per release whose way was looked up (`upnext pipeline lineage`)."""
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "gone"
 
 

@@ -7,12 +7,17 @@ import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from core import files
 from core.errors import BadInput
-from data.expectations import Outcome
 from data.severity import FAIL, OK
 
+if TYPE_CHECKING:  # the service reads reports, and should not wait for scipy and pandera to do so
+    from data.expectations import Outcome
+
+FILE = "validation.json"
+"""In a space: the newest report about one of its snapshots."""
 _GROUPS = {"shift": "Distributions", "empty": "Empty fields", "volume": "Volume by day"}
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
@@ -50,12 +55,12 @@ class ValidationReport:
     num_rows: dict[str, int]
     findings: tuple[Finding, ...]
     """Broken rules and unmet expectations."""
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: "tuple[Outcome, ...]" = ()
     """Every expectation that was compared, met or not."""
 
     @staticmethod
     def of(
-        dataset: str, num_rows: dict[str, int], findings: Sequence[Finding], outcomes: Sequence[Outcome]
+        dataset: str, num_rows: dict[str, int], findings: Sequence[Finding], outcomes: "Sequence[Outcome]"
     ) -> "ValidationReport":
         """Findings and what the outcomes add to them, the worst first."""
         unmet = [Finding(o.severity, "events", f"{o.what}: {o.to_text()}", o.num_rows) for o in outcomes if o.severity != OK]
@@ -103,6 +108,10 @@ class ValidationReport:
             raise BadInput(f"the dataset is not usable:\n{self.to_text()}")
         return self
 
+    def keep(self, space: Path, snapshot_id: str, at: int) -> None:
+        """Leave the report of a snapshot, made at the instant `at`, where the operations pages find the newest one."""
+        files.write_json(space / FILE, {**self.to_json(), "snapshot_id": snapshot_id, "at": at, "summary": self.summary()})
+
     def write_html(self, path: Path) -> None:
         """Write one page: findings, then every expectation with its place between the limits."""
         rows = [(_badge(f.severity), f.table, f.what, f"{f.num_rows:,}", f.example) for f in self.findings]
@@ -136,11 +145,11 @@ def _badge(severity: str) -> _Markup:
     return _Markup(f'<span class="{severity}">{severity}</span>')
 
 
-def _row(outcome: Outcome) -> tuple[str | _Markup, ...]:
+def _row(outcome: "Outcome") -> tuple[str | _Markup, ...]:
     return _badge(outcome.severity), outcome.what, outcome.to_text(), _Markup(_bar(outcome))
 
 
-def _bar(outcome: Outcome) -> str:
+def _bar(outcome: "Outcome") -> str:
     """Where the value lies: a band between the limits, a tick for what is usual, a dot for what came."""
     least = min(outcome.low, outcome.observed, 0.0)
     span = max(outcome.high, outcome.observed) * 1.05 - least or 1.0

@@ -1,14 +1,15 @@
-"""A table in a file, mapped into memory: more rows than memory holds, read and written a batch at a time.
+"""A table in a file: more rows than memory holds, read and written a batch at a time.
 
-The file is a plain .npy array, created sparse: rows that nobody has written take neither time nor disk and read as zero. Pages
-that were read stay in the process's memory until `resident_bytes` of them could have gathered; then the mapping lets go of
-them all (the operating system still holds them while it has room). Read-ahead is off: look-ups are scattered. Linux maps what
-lies around a page as well, up to 2 MiB, so a scattered reader may pass the bound until the next release.
+The file is a plain .npy array, created sparse: rows that nobody has written take neither time nor disk and read as zero. Rows
+are read one by one at their place (pread), not through a mapping: the process holds the rows that it asked for and nothing
+else, where a mapping of large pages brings in up to 2 MiB for each row. What was read stays with the operating system while
+that has room. Read-ahead is off: look-ups are scattered.
 
-Knows nothing of caches (`embeddings.cache`) or of what the rows mean. Honours the bound where mmap has madvise (Linux, macOS).
+Knows nothing of caches (`embeddings.cache`) or of what the rows mean. For Linux and macOS.
 """
 
-import mmap
+import os
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,72 +17,74 @@ from numpy.typing import DTypeLike, NDArray
 
 from core.errors import BadInput
 
-RESIDENT_BYTES = 512 << 20
-_READ_AHEAD_OFF = getattr(mmap, "MADV_RANDOM", None)
-_LET_GO = getattr(mmap, "MADV_DONTNEED", None)
-
 
 class HostTable:
     """V rows of D numbers in a file."""
 
-    def __init__(self, path: Path, *, writable: bool = False, resident_bytes: int = RESIDENT_BYTES) -> None:
-        """Map an existing file.
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        """Open an existing file.
 
         Raises:
             BadInput: it is missing or no table.
         """
         try:
-            self._rows = np.lib.format.open_memmap(path, mode="r+" if writable else "r")
+            array = np.lib.format.open_memmap(path, mode="r")
         except (OSError, ValueError) as error:
             raise BadInput(f"{path} is no embedding table: {error}") from error
-        if self._rows.ndim != 2:
-            raise BadInput(f"{path} is no embedding table: its shape is {self._rows.shape}, not rows × numbers")
-        self.row_bytes = self._rows.shape[1] * self._rows.dtype.itemsize
-        pages_of_a_row = -(-self.row_bytes // mmap.PAGESIZE) + (self.row_bytes % mmap.PAGESIZE > 0)
-        self._touch_bytes = pages_of_a_row * mmap.PAGESIZE
-        self._limit, self._touched = resident_bytes, 0
-        self._advise(_READ_AHEAD_OFF)
+        if array.ndim != 2 or not array.flags.c_contiguous:
+            raise BadInput(f"{path} is no embedding table: its shape is {array.shape}, not rows × numbers, row by row")
+        self._shape, self.dtype, self._begin = array.shape, array.dtype, int(array.offset)
+        self._file = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
 
     @classmethod
-    def create(
-        cls, path: Path, rows: int, dim: int, dtype: DTypeLike = np.float32, resident_bytes: int = RESIDENT_BYTES
-    ) -> "HostTable":
+    def create(cls, path: Path, rows: int, dim: int, dtype: DTypeLike = np.float32) -> "HostTable":
         """A new table of zeros, writable; takes disk only for the rows that are written."""
         if rows < 1 or dim < 1:
             raise BadInput(f"a table of {rows} × {dim} is empty")
         np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=(rows, dim)).flush()
-        return cls(path, writable=True, resident_bytes=resident_bytes)
+        return cls(path, writable=True)
 
     def __len__(self) -> int:
-        return int(self._rows.shape[0])
+        return int(self._shape[0])
 
     @property
     def dim(self) -> int:
         """Numbers in a row."""
-        return int(self._rows.shape[1])
+        return int(self._shape[1])
 
     @property
-    def dtype(self) -> np.dtype:
-        """Of a number."""
-        return self._rows.dtype
+    def row_bytes(self) -> int:
+        """Size of a row."""
+        return self.dim * self.dtype.itemsize
 
     def read(self, row_N: NDArray[np.int64]) -> NDArray:
-        """Copies of some rows. [N, D]"""
-        self._touch(len(row_N))
-        return np.asarray(self._rows[row_N])
+        """Copies of some rows. [N, D]
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        found = np.empty((len(row_N), self.dim), dtype=self.dtype)
+        buffer = found.reshape(-1).view(np.uint8).data
+        for first, place in zip(range(0, found.nbytes, self.row_bytes), self._places(row_N), strict=True):
+            os.preadv(self._file, [buffer[first : first + self.row_bytes]], place)
+        return found
 
     def write(self, row_N: NDArray[np.int64], vector_ND: NDArray) -> None:
-        """Replace some rows; of a row named twice, the last vector stays."""
-        self._touch(len(row_N))
-        self._rows[row_N] = vector_ND
+        """Replace some rows; of a row named twice, the last vector stays.
 
-    def _touch(self, num_rows: int) -> None:
-        self._touched += num_rows * self._touch_bytes
-        if self._touched > self._limit:
-            self._advise(_LET_GO)
-            self._touched = num_rows * self._touch_bytes
+        Raises:
+            IndexError: there is no such row.
+        """
+        given = np.ascontiguousarray(np.broadcast_to(vector_ND, (len(row_N), self.dim)), dtype=self.dtype)
+        buffer = given.reshape(-1).view(np.uint8).data
+        for first, place in zip(range(0, given.nbytes, self.row_bytes), self._places(row_N), strict=True):
+            os.pwrite(self._file, buffer[first : first + self.row_bytes], place)
 
-    def _advise(self, advice: int | None) -> None:
-        mapping = self._rows._mmap  # type: ignore[attr-defined]  # numpy offers no public way to its own mapping
-        if advice is not None:
-            mapping.madvise(advice)
+    def _places(self, row_N: NDArray[np.int64]) -> list[int]:
+        if len(row_N) and not 0 <= row_N.min() <= row_N.max() < len(self):
+            raise IndexError(f"rows {row_N.min()} to {row_N.max()} of a table of {len(self)}")
+        places: list[int] = (self._begin + row_N.astype(np.int64) * self.row_bytes).tolist()
+        return places

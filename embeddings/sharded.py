@@ -15,7 +15,9 @@ On CPU torchrec's planner offers table- and column-wise only; row-wise runs with
 it, which is what this file does. Grids (rows and columns at once) are not here.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core.errors import BadInput, ConfigError
 from embeddings.plan import COLUMN_WISE, RESERVED, ROW_WISE, TABLE_WISE
-from embeddings.tables import ROWWISE_ADAGRAD, TableConfig
+from embeddings.tables import ROWWISE_ADAGRAD, TableConfig, starts
 from embeddings.torchrec_tables import declared
 
 SGD, ADAGRAD = "sgd", "adagrad"
@@ -48,7 +50,8 @@ _OPTIMIZERS: dict[str, tuple[Any, dict[str, float]]] = {
     ADAGRAD: (torch.optim.Adagrad, {"eps": _EPSILON}),
     ROWWISE_ADAGRAD: (torchrec.optim.RowWiseAdagrad, {"eps": _EPSILON}),
 }
-_WEIGHT = "weight"
+WEIGHT, MOMENTUM = "weight", "momentum1"
+"""A table's numbers, and what Adagrad keeps beside them."""
 _FILES = "rank-*.safetensors"
 
 
@@ -61,6 +64,11 @@ class _Part:
     start: tuple[int, ...]
     tensor: Tensor
     """Shares memory with training."""
+
+    @property
+    def place(self) -> tuple[slice, ...]:
+        """Where it lies in the whole."""
+        return tuple(slice(first, first + extent) for first, extent in zip(self.start, self.tensor.shape, strict=True))
 
     @property
     def key(self) -> str:
@@ -114,7 +122,9 @@ class ShardedTables(nn.Module):
         )
         for name, kind in self.layout.items():  # the planner may have chosen columns
             _check(self.configs[name], kind)
-        self._initialise(seed)
+        self._rates = [group["lr"] for group in self._model.fused_optimizer.param_groups]
+        for name, start in starts(self.configs.values(), seed):
+            self.fill(name, start)
 
     def forward(self, features: KeyedJaggedTensor) -> dict[str, Tensor]:
         """Pooled vectors by feature, for this process's part of the batch. [B, dim] each"""
@@ -126,6 +136,40 @@ class ShardedTables(nn.Module):
         """How each table is sharded."""
         plan: Any = self._model.plan.get_plan_for_module("tables")
         return {name: str(sharding.sharding_type) for name, sharding in plan.items()}
+
+    @property
+    def held(self) -> dict[str, int]:
+        """How many numbers of each table this process holds."""
+        held = dict.fromkeys(self.configs, 0)
+        for part in self._parts():
+            held[part.table] += part.tensor.numel() if part.slot == WEIGHT else 0
+        return held
+
+    def scale_learning_rate(self, factor: float) -> None:
+        """Set every table's rate to `factor` × its configured one, for schedules."""
+        optimizer = self._model.fused_optimizer
+        for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = factor * rate
+        optimizer.step()  # hands the rates to fbgemm; gradients were applied during backward
+
+    @torch.no_grad()
+    def fill(self, name: str, whole: Tensor) -> None:
+        """Replace one table; this process keeps its part. [rows, dim]"""
+        for part in self._parts():
+            if (part.table, part.slot) == (name, WEIGHT):
+                part.tensor.copy_(whole[part.place])
+
+    @torch.no_grad()
+    def whole(self, name: str, slot: str = WEIGHT) -> Tensor:
+        """A copy of one table, or of a slot of its optimiser, for all processes at once. [rows, dim]; [rows] if kept by row"""
+        config = self.configs[name]
+        by_row = slot != WEIGHT and config.optimizer == ROWWISE_ADAGRAD
+        found = torch.zeros(config.rows if by_row else (config.rows, config.dim), device=_device())
+        for part in self._parts():
+            if (part.table, part.slot) == (name, slot):
+                found[part.place] = part.tensor
+        distributed.all_reduce(found)  # everybody else has zeros there
+        return found
 
     def save(self, folder: Path) -> None:
         """Write this process's parts, weights and optimiser state, into `folder`, which must exist and be empty."""
@@ -147,7 +191,7 @@ class ShardedTables(nn.Module):
             part.tensor.copy_(torch.from_numpy(found))
 
     def _parts(self) -> Iterator[_Part]:
-        arrays = {name.split(".")[-2]: {_WEIGHT: array} for name, array in self._model.state_dict().items()}
+        arrays = {name.split(".")[-2]: {WEIGHT: array} for name, array in self._model.state_dict().items()}
         for name, slots in self._model.fused_optimizer.state_dict()["state"].items():
             table = name.split(".")[-2]
             arrays[table] |= {slot.split(".")[-1]: array for slot, array in slots.items()}
@@ -156,18 +200,19 @@ class ShardedTables(nn.Module):
                 for shard in array.local_shards():
                     yield _Part(table, slot, tuple(shard.metadata.shard_offsets), shard.tensor)
 
-    @torch.no_grad()
-    def _initialise(self, seed: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        weights: dict[str, list[_Part]] = {name: [] for name in self.configs}
-        for part in self._parts():
-            if part.slot == _WEIGHT:
-                weights[part.table].append(part)
-        for name, config in self.configs.items():
-            start = torch.empty(config.rows, config.dim).uniform_(-config.init, config.init, generator=generator)
-            for part in weights[name]:
-                (row, column), (rows, columns) = part.start, part.tensor.shape
-                part.tensor.copy_(start[row : row + rows, column : column + columns])
+
+@contextmanager
+def joined() -> Iterator[tuple[int, int]]:
+    """Join the processes that `torchrun` has started; (rank, world size). Without torchrun: (0, 1), and nothing to join."""
+    if not distributed.is_torchelastic_launched():
+        yield 0, 1
+        return
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # about how torchrec calls torch
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield distributed.get_rank(), distributed.get_world_size()
+    finally:
+        distributed.destroy_process_group()
 
 
 def read_table(folder: Path, config: TableConfig) -> NDArray[np.float32]:
@@ -176,7 +221,7 @@ def read_table(folder: Path, config: TableConfig) -> NDArray[np.float32]:
     Raises:
         BadInput: files are missing, or do not cover the table.
     """
-    return _assemble(folder, config.name, _WEIGHT, (0, 0), (config.rows, config.dim))
+    return _assemble(folder, config.name, WEIGHT, (0, 0), (config.rows, config.dim))
 
 
 def _assemble(folder: Path, table: str, slot: str, start: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -8,16 +8,17 @@ fused into the backward pass and touches only the rows of the batch (one accumul
 a step costs the same for ten thousand rows as for ten million.
 
 Two backends with the same numbers, chosen by detection: torchrec with fbgemm, and plain torch where these are not installed.
-Knows nothing of what the rows mean.
+Under `torchrun` there are two more, table_wise and row_wise: fused tables are divided among the processes
+(`embeddings.sharded_bags`), the others are a copy in each. Knows nothing of what the rows mean.
 """
 
 import importlib
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from core.errors import ConfigError
 from embeddings.jagged import HAS_TORCHREC, KeyedJaggedTensor
+from embeddings.plan import ROW_WISE, TABLE_WISE
 
 ADAM, ROWWISE_ADAGRAD = "adam", "rowwise_adagrad"
 DENSE_BELOW = 20_000
@@ -72,6 +74,24 @@ def default_backend() -> str:
     return TORCHREC if HAS_TORCHREC else PLAIN
 
 
+@runtime_checkable
+class Divided(Protocol):
+    """Tables that no process holds whole. Every method is for all processes at once."""
+
+    def fill(self, name: str, whole: Tensor) -> None:
+        """Replace one table; each process keeps its part. [rows, dim]"""
+        ...
+
+    def whole(self, name: str) -> Tensor:
+        """A copy of one table. [rows, dim]"""
+        ...
+
+    @property
+    def held(self) -> dict[str, int]:
+        """How many numbers of each table this process holds."""
+        ...
+
+
 class Tables(nn.Module):
     """All tables of a model.
 
@@ -82,7 +102,7 @@ class Tables(nn.Module):
     def __init__(
         self, configs: Sequence[TableConfig], *, seed: int, device: torch.device | None = None, backend: str | None = None
     ) -> None:
-        """Build on `backend`, torchrec or plain; without one, on torchrec where it is installed."""
+        """Build on `backend`: torchrec, plain, table_wise or row_wise; without one, on torchrec where it is installed."""
         super().__init__()
         self.configs = {config.name: config for config in configs}
         if len(self.configs) != len(configs):
@@ -127,23 +147,29 @@ class Tables(nn.Module):
                 collection.set_learning_rate(factor * group[0].learning_rate)
 
     def weight(self, name: str) -> nn.Parameter:
-        """One table. [rows, dim]; shares memory with training."""
-        for group, collection in self._pairs:
-            if any(config.name == name for config in group):
-                return collection.embedding_bags[name].weight
-        raise ConfigError(f"no table '{name}'; known: {', '.join(self.configs)}")
+        """One table. [rows, dim]; shares memory with training. Raises ConfigError for one that is divided."""
+        collection = self._collection(name)
+        if isinstance(collection, Divided):
+            raise ConfigError(f"table '{name}' is divided among processes; `array` has a copy of all of it")
+        return collection.embedding_bags[name].weight
 
     def array(self, name: str) -> NDArray[np.float32]:
-        """A copy of one table. [rows, dim]"""
-        return self.weight(name).detach().cpu().numpy().copy()
+        """A copy of one table. [rows, dim]; of a divided one, for all processes at once."""
+        return self._whole(name).cpu().numpy().copy()
+
+    def held(self, name: str) -> int:
+        """How many numbers of one table this process holds."""
+        collection = self._collection(name)
+        return collection.held[name] if isinstance(collection, Divided) else self.weight(name).numel()
 
     @torch.no_grad()
     def copy_rows(self, name: str, source: "Tables", source_rows: NDArray[np.int32]) -> None:
         """Row i takes the weights (and the fused accumulator) of `source`'s row source_rows[i]; −1 leaves it as it is."""
         place = self.weight(name).device
         known = torch.from_numpy(np.flatnonzero(source_rows >= 0)).to(place)
-        taken = torch.from_numpy(source_rows[source_rows >= 0].astype(np.int64)).to(source.weight(name).device)
-        self.weight(name).data[known] = source.weight(name).data[taken].to(place)
+        start = source._whole(name)
+        taken = torch.from_numpy(source_rows[source_rows >= 0].astype(np.int64)).to(start.device)
+        self.weight(name).data[known] = start[taken].to(place)
         mine, theirs = self._accumulator(name), source._accumulator(name)
         if mine is not None and theirs is not None:
             mine[known] = theirs[taken].to(place)
@@ -160,18 +186,36 @@ class Tables(nn.Module):
         if accumulator is not None:
             accumulator[place] = 0.0
 
-    def _accumulator(self, name: str) -> Tensor | None:
+    def _collection(self, name: str) -> Any:
         for group, collection in self._pairs:
-            if group[0].optimizer == ROWWISE_ADAGRAD and any(config.name == name for config in group):
-                return collection.accumulator(name)
-        return None
+            if any(config.name == name for config in group):
+                return collection
+        raise ConfigError(f"no table '{name}'; known: {', '.join(self.configs)}")
+
+    def _whole(self, name: str) -> Tensor:
+        """[rows, dim] one table, shared with training where it is not divided."""
+        collection = self._collection(name)
+        return collection.whole(name) if isinstance(collection, Divided) else self.weight(name).detach()
+
+    def _accumulator(self, name: str) -> Tensor | None:
+        fused = self.configs[name].optimizer == ROWWISE_ADAGRAD
+        return self._collection(name).accumulator(name) if fused else None
 
     @torch.no_grad()
     def _initialise(self, seed: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        for name, config in self.configs.items():
-            start = torch.empty(config.rows, config.dim).uniform_(-config.init, config.init, generator=generator)
-            self.weight(name).data.copy_(start)
+        for name, start in starts(self.configs.values(), seed):
+            collection = self._collection(name)
+            if isinstance(collection, Divided):
+                collection.fill(name, start)
+            else:
+                self.weight(name).data.copy_(start)
+
+
+def starts(configs: Iterable[TableConfig], seed: int) -> Iterator[tuple[str, Tensor]]:
+    """What each table starts as, one after the other. [rows, dim]"""
+    generator = torch.Generator().manual_seed(seed)
+    for config in configs:
+        yield config.name, torch.empty(config.rows, config.dim).uniform_(-config.init, config.init, generator=generator)
 
 
 def _check(config: TableConfig) -> None:
@@ -186,8 +230,15 @@ def _check(config: TableConfig) -> None:
 
 
 def _collection(group: list[TableConfig], device: torch.device, backend: str) -> nn.Module:
+    dense = group[0].optimizer == ADAM
+    if backend in (TABLE_WISE, ROW_WISE):
+        if not dense:
+            divided: nn.Module = importlib.import_module("embeddings.sharded_bags").ShardedBags(group, backend)
+            return divided
+        backend = default_backend()
     if backend not in (TORCHREC, PLAIN):
-        raise ConfigError(f"there is no backend '{backend}' for tables; known: {TORCHREC}, {PLAIN}")
+        known = ", ".join((TORCHREC, PLAIN, TABLE_WISE, ROW_WISE))
+        raise ConfigError(f"there is no backend '{backend}' for tables; known: {known}")
     built_on = importlib.import_module(f"embeddings.{backend}_tables")
-    collection: nn.Module = (built_on.dense if group[0].optimizer == ADAM else built_on.fused)(group, device)
+    collection: nn.Module = (built_on.dense if dense else built_on.fused)(group, device)
     return collection

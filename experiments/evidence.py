@@ -5,6 +5,7 @@ days are what the viewer was like before. Whatever a viewer does from then on co
 what was randomised. Columns per viewer and day (UTC):
 
     pages impressions clicks watch_s likes dislikes regrets unsubscribes    sums of the day
+    page_ms faulty            the service's time for the day's pages; pages of which a part had failed or was late
     videos channels                                                        distinct ones among the day's impressions (diversity)
     returned, returnable      came back within seven days, and whether the log is long enough to know (next-week retention)
 
@@ -40,6 +41,8 @@ _COUNTED = {
     "clicks": ev.CLICK, "likes": ev.LIKE, "dislikes": ev.DISLIKE, "regrets": ev.REGRET, "unsubscribes": ev.UNSUBSCRIBE,
 }  # fmt: skip
 _RANKS = ("rank_a", "rank_b")
+PAGE_MS, FAULTY = "page_ms", "faulty"
+"""In the detail of a page's first impression: the service's time for it, and whether a part of it had failed or was late."""
 
 
 def rows(events: pl.DataFrame, experiment: ExperimentConfig, videos: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -150,6 +153,15 @@ def _sums() -> list[pl.Expr]:
         *((pl.col(c.KIND) == kind).sum().alias(name) for name, kind in _COUNTED.items()),
         pl.col(c.VALUE).filter(pl.col(c.KIND) == ev.WATCH).sum().alias("watch_s"),
         pl.col(c.VIDEO_ID).filter(shown).n_unique().alias("videos"),
+        *(
+            pl.col(c.DETAIL)
+            .filter(shown & (pl.col(c.POSITION) == 0))
+            .str.json_path_match(f"$.{name}")
+            .cast(pl.Float64)
+            .sum()
+            .alias(name)
+            for name in (PAGE_MS, FAULTY)
+        ),
     ]
 
 

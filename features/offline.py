@@ -6,7 +6,9 @@ computed when a batch is asked for. Serving computes the same numbers from the s
 Shape legend: R requests, B a batch of them, K candidates, L history length, N remembered watches.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -40,47 +42,32 @@ class _Log:
     watches: Recent
 
 
+ViewerParts = Callable[[NDArray], ViewerPart]
+"""The viewers of the requests at some rows."""
+
+
 class OfflineFeatures:
     """Features of R requests, point in time: only events with received_at < at."""
 
     def __init__(
         self,
-        log: _Log,
+        log: Callable[[], _Log],
+        parts: ViewerParts,
         definitions: Definitions,
         catalogue: Catalogue,
         viewers: ViewerTable,
-        viewer_ids: Ints,
         at: Ints,
         video_rows: Codes,
-        with_seen: bool,
     ) -> None:
         self.schema: FeatureSchema = definitions.schema(catalogue, viewers)
+        self.viewer_part: ViewerParts = parts
         self._log, self._definitions, self._catalogue = log, definitions, catalogue
         self._at = np.asarray(at, dtype=np.int64)
         self._video_RK = video_rows[:, None] if video_rows.ndim == 1 else video_rows
-        self._with_seen = with_seen
         self._cross = CrossReader(definitions, catalogue, viewers)
-        self._attributes = viewers.attributes(viewer_ids)
-        self._viewer_rows = lookup(log.viewer_ids, viewer_ids)
-        self._keys = log.viewer_time.keys(self._viewer_rows, self._at)
-        self._begin, self._end = log.clicks.until(self._viewer_rows, self._keys)
-        self._dense = self._viewer_dense()
 
     def __len__(self) -> int:
         return len(self._at)
-
-    def viewer_part(self, rows: NDArray) -> ViewerPart:
-        """The viewers of the requests at `rows`."""
-        at, (history, history_at) = self._at[rows], self._history(rows)
-        age = np.where(history >= 0, (at[:, None] - history_at) / HOUR_MS, 0)
-        context = [feature.of(at)[:, None] for feature in self._definitions.context_codes]
-        return ViewerPart(
-            dense_BF=self._dense[rows],
-            codes_BC=np.concatenate([self._attributes[rows], *context], axis=1).astype(np.int32),
-            history_BL=history,
-            history_age_BL=age.astype(np.float32),
-            seen=self._seen(rows) if self._with_seen else (),
-        )
 
     def batch(self, rows: NDArray) -> FeatureBatch:
         """The requests at `rows` with the candidates they were built with."""
@@ -102,18 +89,53 @@ class OfflineFeatures:
 
     def video_dense(self, video_rows: Codes, at: Ints) -> Floats:
         """Numbers of any videos at any instants. video_rows: [B, K], at: [B] → [B, K, Fd]"""
-        keys = self._log.video_time.keys(video_rows, np.asarray(at)[:, None])
-        sums = totals(self._log.video_sums, keys)
+        keys = self._log().video_time.keys(video_rows, np.asarray(at)[:, None])
+        sums = totals(self._log().video_sums, keys)
         facts = VideoFacts.of(self._catalogue, video_rows, np.asarray(at, dtype=np.int64), sums)
         return matrix(self._definitions.video, facts, video_rows.shape)
+
+
+class _Viewers:
+    """The viewers of R requests."""
+
+    def __init__(
+        self,
+        log: _Log,
+        definitions: Definitions,
+        catalogue: Catalogue,
+        viewers: ViewerTable,
+        viewer_ids: Ints,
+        at: Ints,
+        with_seen: bool,
+    ) -> None:
+        self._log, self._definitions, self._catalogue = log, definitions, catalogue
+        self._at, self._with_seen = np.asarray(at, dtype=np.int64), with_seen
+        self._attributes = viewers.attributes(viewer_ids)
+        self._viewer_rows = lookup(log.viewer_ids, viewer_ids)
+        self._keys = log.viewer_time.keys(self._viewer_rows, self._at)
+        self._begin, self._end = log.clicks.until(self._viewer_rows, self._keys)
+        self._dense = self._viewer_dense()
+
+    def part(self, rows: NDArray) -> ViewerPart:
+        """Those of the requests at `rows`."""
+        at, (history, history_at) = self._at[rows], self._history(rows)
+        age = np.where(history >= 0, (at[:, None] - history_at) / HOUR_MS, 0)
+        context = [feature.of(at)[:, None] for feature in self._definitions.context_codes]
+        return ViewerPart(
+            dense_BF=self._dense[rows],
+            codes_BC=np.concatenate([self._attributes[rows], *context], axis=1).astype(np.int32),
+            history_BL=history,
+            history_age_BL=age.astype(np.float32),
+            seen=self._seen(rows) if self._with_seen else (),
+        )
 
     def _viewer_dense(self) -> Floats:
         """[R, Fv], block by block: the histories of all requests at once would not fit."""
         sums = totals(self._log.viewer_sums, self._keys)
-        dense = np.empty((len(self), len(self._definitions.viewer)), dtype=np.float32)
+        dense = np.empty((len(self._at), len(self._definitions.viewer)), dtype=np.float32)
         begin, end = self._log.watches.until(self._viewer_rows, self._keys)
-        for start in range(0, len(self), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(self)))
+        for start in range(0, len(self._at), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(self._at)))
             history, history_at = self._history(rows)
             watched, exists = self._log.watches.latest(begin[rows], end[rows], self._definitions.watches.n)
             facts = ViewerFacts(
@@ -150,11 +172,21 @@ def build(
     video_rows: Codes,
     with_seen: bool = False,
     definitions: Definitions | None = None,
+    parts: ViewerParts | None = None,
 ) -> OfflineFeatures:
-    """Features of R requests: viewer_ids [R], at [R], video_rows [R] or [R, K]. Events are in log order (`data.dataset`)."""
-    definitions = definitions or default_definitions(catalogue.labels)
-    log = _arrange(EventArrays.of(events, catalogue), definitions, len(catalogue))
-    return OfflineFeatures(log, definitions, catalogue, viewers, viewer_ids, at, video_rows, with_seen)
+    """Features of R requests: viewer_ids [R], at [R], video_rows [R] or [R, K]. Events are in log order (`data.dataset`).
+
+    `parts` are the viewers of these requests as an earlier build found them; the log is then arranged only once somebody asks
+    for numbers of videos.
+    """
+    declared = definitions or default_definitions(catalogue.labels)
+
+    @cache
+    def log() -> _Log:
+        return _arrange(EventArrays.of(events, catalogue), declared, len(catalogue))
+
+    parts = parts or _Viewers(log(), declared, catalogue, viewers, viewer_ids, at, with_seen).part
+    return OfflineFeatures(log, parts, declared, catalogue, viewers, at, video_rows)
 
 
 def known_categories(catalogue: Catalogue, history_BL: Codes) -> Codes:

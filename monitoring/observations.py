@@ -5,6 +5,7 @@ and is never judged differently later: two hours for clicks, watches and likes, 
 model; a prediction is a number that the log carries.
 
     hour                  of the page, hours since 1970
+    release_id            what served it; `a1 as canary-a1-2` where it did so in that step of its canary
     predicted             the release's P(click) as logged (`$.click` of the scores), null where the log has none
     clicked liked disliked regretted    whether it happened in time
     reported, watch_s     whether a watch arrived, and the seconds it says (null where it says none)
@@ -29,6 +30,9 @@ SETTLED_H = 2
 REGRETS_SETTLED_H = 36
 _PAIR = [c.REQUEST_ID, c.VIDEO_ID]
 _LOGGED_CLICK = "$.click"
+_CANARY_ARM = ":canary"
+"""How the arm ends of whoever meets a canary; see `experiments.canary`."""
+_AS = " as "
 
 
 def observe(
@@ -50,7 +54,7 @@ def observe(
         pl.col(c.RECEIVED_AT).alias(labels.AT),
         (pl.col(c.RECEIVED_AT) // HOUR_MS).alias(HOUR),
         c.POSITION,
-        c.RELEASE_ID,
+        _serving(),
         c.SOURCE,
         pl.col(c.EXPLORATION).fill_null(False),
         pl.col(c.DETAIL).str.json_path_match(_LOGGED_CLICK).cast(pl.Float64).alias(PREDICTED),
@@ -70,6 +74,22 @@ def observe(
     return joined.join(facts, on=c.VIDEO_ID, how="left", maintain_order="left").with_columns(
         pl.col(*SEGMENTS).fill_null(c.UNKNOWN)
     )
+
+
+def release_of(name: str) -> str:
+    """The release behind a `release_id` of the observations."""
+    return name.partition(_AS)[0]
+
+
+def in_canary(name: str) -> bool:
+    """Whether a `release_id` of the observations is a canary."""
+    return _AS in name
+
+
+def _serving() -> pl.Expr:
+    """A release begins with every share of its canary, and once more for everybody: clicks may fall at each."""
+    step = pl.when(pl.col(c.ARM).str.ends_with(_CANARY_ARM)).then(_AS + pl.col(c.ARM).str.strip_suffix(_CANARY_ARM))
+    return pl.concat_str(c.RELEASE_ID, step.otherwise(pl.lit("")))
 
 
 def _watches(events: pl.DataFrame, shown: pl.DataFrame, window_ms: int) -> pl.DataFrame:

@@ -105,7 +105,7 @@ class Tallies:
     tested_GS: NDArray[np.bool_]
     """Whether the signal is broken down by the segment's column."""
     release_hours: tuple[tuple[int, str], ...]
-    """First hour of each release that shows up after the first one, in order."""
+    """First hour of each release, and of each step of its canary, that shows up after the first one, in order."""
 
     @property
     def end_hour(self) -> int:

@@ -67,13 +67,26 @@ class Clicks:
         )
 
 
-def clicks(events: pl.DataFrame, catalogue: Catalogue, viewers: ViewerTable, until: int) -> Clicks:
-    """Every click on a known video received before `until`, asked about at the instant of its page."""
-    found = with_page(events).filter(pl.col(c.RECEIVED_AT) < until)
+def clicks(
+    events: pl.DataFrame,
+    catalogue: Catalogue,
+    viewers: ViewerTable,
+    until: int,
+    *,
+    since: int = 0,
+    parts: offline.ViewerParts | None = None,
+) -> Clicks:
+    """Every click on a known video received in [since, until), asked about at the instant of its page.
+
+    `parts` are their viewers, where an earlier build has found them.
+    """
+    found = with_page(events).filter(pl.col(c.RECEIVED_AT).is_between(since, until, closed="left"))
     rows = catalogue.rows(found[c.VIDEO_ID].fill_null(-1).to_numpy())
     found, rows = found.filter(pl.Series(rows >= 0)), rows[rows >= 0]
     viewer_ids, at = found[c.VIEWER_ID].to_numpy(), found[PAGE_AT].to_numpy()
-    built = offline.build(events, catalogue, viewers, viewer_ids=viewer_ids, at=at, video_rows=rows, with_seen=True)
+    built = offline.build(
+        events, catalogue, viewers, viewer_ids=viewer_ids, at=at, video_rows=rows, with_seen=True, parts=parts
+    )
     return Clicks(built, viewer_ids, rows, at, catalogue.uploaded_at)
 
 

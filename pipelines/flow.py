@@ -1,6 +1,7 @@
 """The training run as a Metaflow flow: one line of work per step, in `steps`; what is written here is their order.
 
-    start (ingest) → validate → features → [train_retrieval → build_index → train_ranker → evaluate] per seed → compare_seeds
+    start (ingest) → validate → [rows] per span of days → gather_rows → features
+        → [train_retrieval → build_index → train_ranker → evaluate] per seed → compare_seeds
         → register → gates → deploy → monitor_baseline → end (track)
 
 Artefacts are ids, keys and numbers only. `upnext pipeline run` starts it (`launch`); by hand it is
@@ -33,7 +34,21 @@ class TrainingFlow(FlowSpec):
     @step
     def validate(self) -> None:
         """Stop here on data that nothing should be learned from."""
-        self._do("validate", steps.validate, self.snapshot_id)
+        self.spans = self._do("validate", steps.validate, self.snapshot_id)
+        self.next(self.rows, foreach="spans")
+
+    @step
+    def rows(self) -> None:
+        """Training rows of some days."""
+        self.row_files = self._do(f"rows {self.index + 1}", steps.rows, self.snapshot_id, self.input)
+        self.next(self.gather_rows)
+
+    @step
+    def gather_rows(self, inputs: Any) -> None:
+        """Of all spans, in order."""
+        branches = sorted(inputs, key=lambda branch: branch.index)
+        self.snapshot_id, self.log_offset = branches[0].snapshot_id, branches[0].log_offset
+        self.row_files = [branch.row_files for branch in branches]
         self.next(self.features)
 
     @step
@@ -47,7 +62,7 @@ class TrainingFlow(FlowSpec):
     def train_retrieval(self) -> None:
         """Two towers."""
         self.seed = self.input
-        self.towers = self._do("train retrieval", steps.train_retrieval, self.snapshot_id)
+        self.towers = self._do("train retrieval", steps.train_retrieval, self.snapshot_id, self.row_files)
         self.next(self.build_index)
 
     @step
@@ -59,7 +74,7 @@ class TrainingFlow(FlowSpec):
     @step
     def train_ranker(self) -> None:
         """What orders them."""
-        self.ranker = self._do("train ranker", steps.train_ranker, self.snapshot_id, self.towers)
+        self.ranker = self._do("train ranker", steps.train_ranker, self.snapshot_id, self.row_files, self.towers)
         self.next(self.evaluate)
 
     @step

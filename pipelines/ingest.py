@@ -15,7 +15,7 @@ from core import settings
 from core.errors import BadInput
 from core.event_log import batches
 from data import dataset as datasets
-from data import lineage, tombstones
+from data import lineage, partitions, tombstones
 from data.catalogue import Catalogue
 from data.dataset import Dataset
 from data.lineage import Origin
@@ -81,13 +81,19 @@ def open_space(source: str, path: Path | None, config: RunConfig, var_dir: Path)
 
 
 def live_events(space: spaces.Space, after: int = 0) -> tuple[list[pl.DataFrame], int]:
-    """Everything in the live event log of a space after an offset, in parts, and how far that is."""
-    log = existing_log(space.events, settings.load().log_url)
+    """Everything that the live event log of a space has had after an offset, in parts, and how far that is.
+
+    From the beginning that is the daily partitions as far as they reach, then the log: it may have let go of what they have
+    (`pipelines.trim`), and days that were dropped from them on purpose stay dropped. After an offset it is the log alone.
+    """
+    reached = 0 if after else partitions.describe(space.partitions).log_offset
+    stored = [partitions.read(space.partitions, marked=tombstones.read(space.path))] if reached else []
+    log, begin = existing_log(space.events, settings.load().log_url), max(after, reached)
     if log is None:
-        return [], after
-    found = list(batches(log, after))
+        return stored, begin
+    found = list(batches(log, begin))
     log.close()
-    return [pl.DataFrame(pl.from_arrow(events)) for events, _ in found], found[-1][1] if found else after
+    return [*stored, *(pl.DataFrame(pl.from_arrow(events)) for events, _ in found)], found[-1][1] if found else begin
 
 
 def _uploads(dataset: Dataset, live: list[pl.DataFrame]) -> pl.DataFrame:

@@ -12,6 +12,8 @@ Lists used for training are scored by models that were fitted without the clicks
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +30,18 @@ _LONG_MEMORY = 0.97
 TOWERS = "two_tower"
 
 
-def panel(*, ordered: bool, max_ease_videos: int) -> dict[str, Baseline]:
-    """The models that are asked, with settings that need no tuning here: the ranker learns what to make of them.
+def panel(
+    *, ordered: bool, max_ease_videos: int, tuned: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> dict[str, Baseline]:
+    """The models that are asked.
 
-    Where order means something, some look at the latest videos and some at all of them.
+    Where order means something, some look at the latest videos and some at all of them, with settings that need no tuning: the
+    ranker learns what to make of them. In a set they decide beside the ranker, so they have the settings in `tuned`, by name.
     """
     ease = Ease(max_videos=max_ease_videos)
     if not ordered:
-        return {"ease": replace(ease, decay=1.0), "ials": Ials(decay=1.0), "item_knn": ItemKnn(decay=1.0)}
+        models = (replace(ease, decay=1.0), Ials(decay=1.0), ItemKnn(decay=1.0))
+        return {model.name: replace(model, **tuned.get(model.name, {})) for model in models}
     return {
         "markov": Markov(),
         "next": Markov(window=1, decay=0.5),

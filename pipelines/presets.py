@@ -1,10 +1,11 @@
 """A run is a function that returns its complete config: `tiny()` in seconds, `demo()` in minutes, `full()` in hours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from core import config
+from core.errors import ConfigError, ReleaseRefused
 from data.world import config as worlds
 from ranking import config as ranking
 from ranking.config import RankerConfig
@@ -98,8 +99,8 @@ class RunConfig:
 
 def tiny() -> RunConfig:
     """Seconds: tests and a first look."""
-    bags = replace(TwoTowerConfig.set_of_videos(), dim=32, epochs=20)
-    files = FilesConfig(ordered=TwoTowerConfig.tiny(), unordered=bags, ranker=ranking.tiny())
+    sets = replace(TwoTowerConfig.set_of_videos(), dim=32)
+    files = FilesConfig(ordered=TwoTowerConfig.tiny(), unordered=sets, ranker=ranking.tiny())
     return RunConfig("tiny", world=worlds.tiny(), towers=TwoTowerConfig.tiny(), files=files, ranker=ranking.tiny())
 
 
@@ -123,6 +124,19 @@ def configure(preset: str, overrides: Sequence[str]) -> RunConfig:
         ConfigError: no such preset, or an unknown key.
     """
     return config.preset(PRESETS, preset, overrides)
+
+
+def recorded(run: Mapping[str, Any]) -> RunConfig:
+    """The config that a release was trained with, from its lineage; settings that have since been removed are left out.
+
+    Raises:
+        ReleaseRefused: a value that its models depend on is no longer possible.
+    """
+    kept = {name: value for name, value in run.items() if name != "files"}  # no release is made from bare files
+    try:
+        return config.from_dict(RunConfig, config.known(RunConfig, kept))
+    except ConfigError as error:
+        raise ReleaseRefused(f"the release is of an older version of upnext: {error}; train again") from error
 
 
 def reseeded(section: Section, seed: int) -> Section:

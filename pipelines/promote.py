@@ -79,6 +79,19 @@ def promote(space: Space, release_id: str, to: str, signed: Signed, reasons: Rea
     return Promotion(release_id, to, moved, result)
 
 
+def enter(space: Space, release_id: str, signed: Signed, reasons: Reasons, stages: Stages) -> Promotion:
+    """A new release becomes live if its gates let it; otherwise it becomes the candidate, and the refusal is raised.
+
+    Raises:
+        ReleaseRefused: see `promote`.
+    """
+    try:
+        return promote(space, release_id, "live", signed, reasons, stages)
+    except ReleaseRefused:
+        history.move(space, "candidate", release_id, signed, f"{reasons.why}; its gates refused it as live")
+        raise
+
+
 def roll_back(space: Space, signed: Signed, why: str) -> str:
     """Let `live` name the previous release again; returns its id.
 

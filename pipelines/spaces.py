@@ -3,6 +3,7 @@
 var/<space>/snapshots/   content-addressed datasets
 var/<space>/releases/    published releases and their pointer files
 var/<space>/events.db    the live event log
+var/<space>/partitions/  what the log had, by day
 var/<space>/pipeline/    one folder per pipeline run: what was asked for, its journal, its log
 var/<space>/products/    what the steps of pipeline runs made, named by what it was made from
 var/<space>/metaflow/    Metaflow's own records
@@ -62,6 +63,11 @@ class Space:
     def events(self) -> Path:
         """The live event log."""
         return self.path / "events.db"
+
+    @property
+    def partitions(self) -> Path:
+        """Daily partitions of the live event log."""
+        return self.path / "partitions"
 
     @property
     def world(self) -> Path:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 from core.errors import ConfigError
 
-POOLS, TRANSFORMER, BAG, SOLVED = "pools", "transformer", "bag", "solved"
+POOLS, TRANSFORMER, SOLVED = "pools", "transformer", "solved"
 COSINE, DOT = "cosine", "dot"
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,19 @@ class TransformerConfig:
 
 
 @dataclass(frozen=True)
-class BagConfig:
-    """How a viewer tower for logs without order is trained."""
+class SolvedConfig:
+    """Towers that are solved for (`retrieval.solved`). None: chosen on videos hidden from them."""
 
-    batch_viewers: int = 128
-    dropout: float = 0.5
-    """Share of a viewer's videos that its vector is made without."""
-    weight_decay: float = 0.01
-    """Decoupled (AdamW), on the matrices of the layers."""
+    sweeps: int = 12
+    """Times that all viewers' and all videos' equations are solved in turn."""
+    alpha: float | None = None
+    """iALS: how much more a watched pair counts than another one."""
+    l2: float | None = None
+    """iALS: regularisation."""
+    ridge: float | None = None
+    """EASE: regularisation, in interactions per video."""
+    mix: float | None = None
+    """Weight of EASE; 1 gives its scores the spread of those of iALS."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,10 @@ class TwoTowerConfig:
     hidden: tuple[int, ...] = (256,)
     """Widths of the hidden layers of both towers. Without any, a vector is the normalised sum of its parts."""
     viewer: str = POOLS
-    """How the history becomes a vector: pools (three weighted means), transformer (in order), bag (one sum) or solved (the
-    solution of the viewer's equations)."""
+    """How the history becomes a vector: pools (three weighted means), transformer (in order) or solved (the solution of the
+    viewer's equations)."""
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
-    bag: BagConfig = field(default_factory=BagConfig)
-    sweeps: int = 12
-    """For solved: times that all viewers' and all videos' equations are solved in turn."""
+    solved: SolvedConfig = field(default_factory=SolvedConfig)
     code_dim: int = 8
     """Length of the vector of a viewer attribute or context code."""
     history_length: int = 50
@@ -87,12 +91,22 @@ class TwoTowerConfig:
     """Divides the similarity in the softmax."""
     logq: bool = True
     """Subtract the log of each candidate's sampling probability (Yi et al., RecSys 2019)."""
+    precision: str = FLOAT32
+    """float32, or bfloat16 for the products inside the towers; weights, looked-up rows and the loss stay float32."""
+    processes: int = 1
+    """How many share each step on this machine; same loss, same weights. In a group that torchrun made, its size counts."""
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Raises ConfigError on values that cannot work."""
-        if self.viewer not in (POOLS, TRANSFORMER, BAG, SOLVED):
-            raise ConfigError(f"viewer '{self.viewer}' is none of {POOLS}, {TRANSFORMER}, {BAG}, {SOLVED}")
+        if self.precision not in (FLOAT32, BFLOAT16):
+            raise ConfigError(f"precision '{self.precision}' is neither {FLOAT32} nor {BFLOAT16}")
+        if not 1 <= self.processes <= self.batch_size // 2:
+            raise ConfigError(f"processes {self.processes} must be from 1 to half of batch_size, {self.batch_size}")
+        if self.viewer == SOLVED and (self.processes > 1 or self.precision != FLOAT32):
+            raise ConfigError(f"solved towers take no steps that {self.processes} processes or {self.precision} could speed up")
+        if self.viewer not in (POOLS, TRANSFORMER, SOLVED):
+            raise ConfigError(f"viewer '{self.viewer}' is none of {POOLS}, {TRANSFORMER}, {SOLVED}")
         if self.similarity not in (COSINE, DOT):
             raise ConfigError(f"similarity '{self.similarity}' is neither {COSINE} nor {DOT}")
         if self.viewer == TRANSFORMER and self.dim % self.transformer.heads:
@@ -148,10 +162,10 @@ class IndexConfig:
     """How the vectors are searched."""
 
     kind: str = "auto"
-    """auto (exact below `exact_below` vectors, half below `scan_below`, then ivfpq), exact, half, hnsw or ivfpq."""
+    """auto (exact below `exact_below` vectors, ivf below `flat_below`, then ivfpq), exact, ivf, ivfpq, half or hnsw."""
     exact_below: int = 20_000
-    scan_below: int = 100_000
-    """From here on it is faster not to look at every vector."""
+    flat_below: int = 200_000
+    """From here on it is faster to look at codes than at vectors."""
     hnsw_links: int = 32
     """Neighbours kept per vector and layer."""
     hnsw_build_depth: int = 200
@@ -159,8 +173,8 @@ class IndexConfig:
     """0 means √n."""
     pq_parts: int = 0
     """Sub-vectors of a compressed vector, 4 bits each; 0 means one for every two dimensions."""
-    effort: int = 128
-    """Where tuning starts: efSearch of hnsw, lists probed by ivfpq. Doubles until the recall bound holds."""
+    effort: int = 64
+    """Where tuning starts: efSearch of hnsw, lists probed by ivf and ivfpq. Doubles until the recall bound holds."""
     max_effort: int = 2048
     min_recall: float = 0.99
     """Measured against exact search, below which an index is refused."""
@@ -170,5 +184,5 @@ class IndexConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError on an unknown kind."""
-        if self.kind not in ("auto", "exact", "half", "hnsw", "ivfpq"):
-            raise ConfigError(f"index kind '{self.kind}' is none of auto, exact, half, hnsw, ivfpq")
+        if self.kind not in ("auto", "exact", "ivf", "ivfpq", "half", "hnsw"):
+            raise ConfigError(f"index kind '{self.kind}' is none of auto, exact, ivf, ivfpq, half, hnsw")

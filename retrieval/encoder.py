@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 
 from core.errors import BadInput, ReleaseRefused
 from features.schema import ViewerPart
-from retrieval.config import BAG, TRANSFORMER
+from retrieval.config import POOLS, TRANSFORMER
 
 VIEWER_TOWER, VIDEO_TOWER = "viewer_tower.onnx", "video_tower.onnx"
 TABLES, VECTORS, FACTS = "retrieval_tables.safetensors", "video_vectors.npy", "retrieval.json"
@@ -48,11 +48,6 @@ def _pool_shapes(length: int, decay: float, recent: int) -> Floats:
     """[P, L]"""
     position = np.arange(length)
     return np.stack([np.ones(length), np.exp(-position / decay), position < recent]).astype(np.float32)
-
-
-def bag_weights(length_B: NDArray[np.int64]) -> Floats:
-    """Weight of every video of a bag: 1 / √n, so that bags of unrelated videos have the same length however large. [B]"""
-    return (1.0 / np.sqrt(np.maximum(length_B, 1))).astype(np.float32)
 
 
 def log_age(at: Any, uploaded_at: Any) -> Floats:
@@ -86,7 +81,7 @@ def _facts(path: Path) -> dict[str, Any]:
         facts = json.loads((path / FACTS).read_text())
     except (OSError, ValueError) as error:
         raise ReleaseRefused(f"{path / FACTS} cannot be read: {error}") from error
-    if "viewer" not in facts:
+    if facts.get("viewer") not in (POOLS, TRANSFORMER):
         raise ReleaseRefused(f"{path / FACTS} is of an older version of upnext; train again")
     return facts
 
@@ -140,10 +135,7 @@ class ViewerEncoder:
     def _pools(self, part: ViewerPart) -> Floats:
         history = part.history_BL[:, : self._length]
         known = self._known(history)
-        if self._viewer == BAG:
-            weights_BPL = (known * bag_weights(known.sum(axis=1))[:, None])[:, None, :]
-        else:
-            weights_BPL = pool_weights(history, self._decay, self._recent) * known[:, None, :]
+        weights_BPL = pool_weights(history, self._decay, self._recent) * known[:, None, :]
         vectors_BLD = self._raw_VD[np.where(known, history, 0)]
         return (weights_BPL @ vectors_BLD).reshape(len(history), -1)
 

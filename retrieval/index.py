@@ -1,11 +1,12 @@
 """Nearest videos to a viewer vector: build, measure, search, save. The only file that knows FAISS.
 
-Small sets are searched exactly. Up to `IndexConfig.scan_below` every vector is looked at in 16 bits (bfloat16: memory bounds
-the scan). Above that inverted lists of 4-bit product codes, scanned in registers (André et al., VLDB 2015), and the best few
-thousand are scored again exactly; a graph (HNSW, Malkov & Yashunin 2018) on request: for hundreds of neighbours at once it is
-slower, and takes minutes to build where lists take seconds. Scores are inner products, which on the unit vectors
-demanded here order videos exactly as the towers do. An approximate index is searched harder and harder until it finds
-`min_recall` of the exact `recall_at` nearest of held-out queries; one that never does is refused.
+Small sets are searched exactly. Up to `IndexConfig.flat_below` the vectors lie in inverted lists, of which the nearest are
+looked at. Above that the lists hold 4-bit product codes of what a list's centre leaves over, scanned in registers (André et
+al., VLDB 2015), and the best few thousand are scored again exactly. On request every vector in 16 bits (memory bounds the
+scan), or a graph (HNSW, Malkov & Yashunin 2018), which for hundreds of neighbours at once is slower, and takes minutes to
+build where lists take seconds. Scores are inner products, which on the unit vectors demanded here order videos exactly as the
+towers do. An approximate index is searched harder and harder until it finds `min_recall` of the exact `recall_at` nearest of
+held-out queries; one that never does is refused. A saved index is mapped, not read: processes that open the same one share it.
 Vectors that come later are searched exactly beside it and merged (`VectorIndex.extended`): a graph takes none back, so what
 is removed stays in it, and callers hide it. Knows rows only, never ids: row i is the i-th vector it was given.
 """
@@ -25,11 +26,11 @@ from core import rng
 from core.errors import BadInput, IndexRefused, ReleaseRefused
 from retrieval.config import IndexConfig
 
-EXACT, HALF, HNSW, IVFPQ = "exact", "half", "hnsw", "ivfpq"
-_REFINED = 32
+EXACT, IVF, IVFPQ, HALF, HNSW = "exact", "ivf", "ivfpq", "half", "hnsw"
+_REFINED = 16
 """Vectors scored exactly for each list that is probed."""
 _CLUSTERING = 10, 64
-"""Rounds of k-means and vectors per list that it looks at: more made no difference to recall."""
+"""Rounds of k-means and vectors per list that it looks at, where vectors are many: more made no difference with codes."""
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
@@ -44,7 +45,7 @@ class VectorIndex:
     dim: int
     num: int
     effort: int
-    """efSearch of hnsw, lists probed by ivfpq, 0 for a scan."""
+    """efSearch of hnsw, lists probed by ivf and ivfpq, 0 for a scan."""
     recall: float
     """Measured at build: share of the exact `recall_at` nearest that were found."""
     recall_at: int
@@ -120,8 +121,12 @@ class VectorIndex:
     def _parameters(self, k: int) -> Any:
         if self.kind == HNSW:
             return faiss.SearchParametersHNSW(efSearch=max(self.effort, k))  # type: ignore[attr-defined]
-        if self.kind == IVFPQ:
-            lists = faiss.SearchParametersIVF(nprobe=self.effort)  # type: ignore[call-arg]
+        if self.kind in (IVF, IVFPQ):
+            # More lists than there are must not be asked for: residual codes then score what does not exist.
+            num_lists = faiss.extract_index_ivf(self.index).nlist
+            lists = faiss.SearchParametersIVF(nprobe=min(self.effort, num_lists))  # type: ignore[call-arg]
+            if self.kind == IVF:
+                return lists
             refine: Any = faiss.IndexRefineSearchParameters
             return refine(k_factor=max(_REFINED * self.effort / k, 1.0), base_index_params=lists)
         return None
@@ -146,7 +151,7 @@ def build(vectors: Floats, config: IndexConfig, queries: Floats | None = None) -
         exact = faiss.IndexFlatIP(vectors.shape[1])
         exact.add(vectors)
         return VectorIndex(exact, EXACT, vectors.shape[1], len(vectors), 0, 1.0, config.recall_at)
-    raw = {HALF: _half, HNSW: _hnsw, IVFPQ: _ivfpq}[kind](vectors, config)
+    raw = {IVF: _ivf, IVFPQ: _ivfpq, HALF: _half, HNSW: _hnsw}[kind](vectors, config)
     queries = _held_out(vectors, config) if queries is None else queries[: config.recall_queries]
     return _tuned(raw, kind, vectors, queries, config)
 
@@ -159,7 +164,7 @@ def load(path: Path) -> VectorIndex:
     """
     try:
         facts = json.loads(_facts_path(path).read_text())
-        loaded = VectorIndex(index=faiss.read_index(str(path)), **facts)
+        loaded = VectorIndex(index=faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), **facts)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ReleaseRefused(f"the index at {path} cannot be opened: {error}") from error
     if (loaded.index.d, loaded.index.ntotal) != (loaded.dim, loaded.num):
@@ -201,7 +206,7 @@ def served_kind(num: int, config: IndexConfig) -> str:
     """The kind of index that `build` makes over so many vectors."""
     if config.kind != "auto":
         return config.kind
-    return EXACT if num < config.exact_below else HALF if num < config.scan_below else IVFPQ
+    return EXACT if num < config.exact_below else IVF if num < config.flat_below else IVFPQ
 
 
 def _half(vectors: Floats, config: IndexConfig) -> Any:
@@ -217,15 +222,25 @@ def _hnsw(vectors: Floats, config: IndexConfig) -> Any:
     return index
 
 
-def _ivfpq(vectors: Floats, config: IndexConfig) -> Any:
-    dim, lists = vectors.shape[1], config.ivf_lists or max(1, round(len(vectors) ** 0.5))
-    parts = config.pq_parts or max(dim // 2, 1)
-    index: Any = faiss.index_factory(dim, f"IVF{lists},PQ{parts}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
-    lists_index: Any = faiss.downcast_index(index.base_index)
-    lists_index.cp.niter, lists_index.cp.max_points_per_centroid = _CLUSTERING
+def _ivf(vectors: Floats, config: IndexConfig) -> Any:
+    index = faiss.index_factory(vectors.shape[1], f"IVF{_num_lists(vectors, config)},Flat", faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
     index.add(vectors)
     return index
+
+
+def _ivfpq(vectors: Floats, config: IndexConfig) -> Any:
+    dim, parts = vectors.shape[1], config.pq_parts or max(vectors.shape[1] // 2, 1)
+    index = faiss.index_factory(dim, f"IVF{_num_lists(vectors, config)},PQ{parts}x4fsr,RFlat", faiss.METRIC_INNER_PRODUCT)
+    clustering = faiss.extract_index_ivf(index).cp
+    clustering.niter, clustering.max_points_per_centroid = _CLUSTERING
+    index.train(vectors)
+    index.add(vectors)
+    return index
+
+
+def _num_lists(vectors: Floats, config: IndexConfig) -> int:
+    return config.ivf_lists or max(1, round(len(vectors) ** 0.5))
 
 
 def _tuned(raw: Any, kind: str, vectors: Floats, queries: Floats, config: IndexConfig) -> VectorIndex:

@@ -7,6 +7,7 @@ probability (Yi et al., RecSys 2019):
 
     loss_i = −log softmax_j(⟨viewer_i, video_j⟩ / temperature − log q_j)[i],   q_j = (B · share_j + N / V) / (B + N)
 
+Of several processes each has some of the queries and all candidates; its queries' own videos then begin at `first`.
 Masked for query i: other copies of its own clicked video (accidental hits) and videos uploaded after its click.
 Shapes: B queries, C = B + N candidates of which the first B are the queries' own, D the vector length.
 
@@ -49,20 +50,26 @@ def sampled_softmax(
     video_C: Tensor | None = None,
     at_B: Tensor | None = None,
     uploaded_at_C: Tensor | None = None,
+    first: int = 0,
+    num: int | None = None,
 ) -> Tensor:
     """Mean loss of the batch. []
 
     Args:
         viewer_BD: queries.
-        video_CD: candidates; row i < B is the video that query i clicked.
+        video_CD: candidates; row first + i is the video that query i clicked.
         temperature: divides the inner product.
         log_q_C: see `log_sampling_probability`; None applies no correction.
         video_C: ids (rows) of the candidates, to mask accidental hits; None masks nothing.
         at_B: instant of each query, and `uploaded_at_C` of each candidate, to mask what did not exist yet.
         uploaded_at_C: see `at_B`; 0 where unknown.
+        first: where the queries' own videos begin.
+        num: see `shared_softmax`.
     """
     bias_C = torch.zeros(len(video_CD), device=video_CD.device) if log_q_C is None else -log_q_C
-    return _SampledSoftmax.apply(viewer_BD, video_CD, bias_C, temperature, video_C, at_B, uploaded_at_C)
+    return _SampledSoftmax.apply(
+        viewer_BD, video_CD, bias_C, temperature, video_C, at_B, uploaded_at_C, first, num or len(viewer_BD)
+    )
 
 
 class _SampledSoftmax(torch.autograd.Function):
@@ -82,17 +89,18 @@ class _SampledSoftmax(torch.autograd.Function):
         video_C: Tensor | None,
         at_B: Tensor | None,
         uploaded_at_C: Tensor | None,
+        first: int,
+        num: int,
     ) -> Tensor:
-        num = len(viewer_BD)
         query_BD, columns_DC = viewer_BD / temperature, video_CD.T.contiguous()
         grad_viewer, grad_video = torch.empty_like(viewer_BD), torch.zeros_like(video_CD)
         total = viewer_BD.new_zeros(())
-        for start in range(0, num, _CHUNK):
-            block = slice(start, min(start + _CHUNK, num))
-            own = torch.arange(block.start, block.stop, device=viewer_BD.device)
+        for start in range(0, len(viewer_BD), _CHUNK):
+            block = slice(start, min(start + _CHUNK, len(viewer_BD)))
+            row = torch.arange(block.stop - start, device=viewer_BD.device)
+            own = row + (first + start)
             logits = torch.addmm(bias_C, query_BD[block], columns_DC)
-            masked = _masked(own, block, video_C, at_B, uploaded_at_C)
-            row = own - start
+            masked = _masked(row, own, None if at_B is None else at_B[block], video_C, uploaded_at_C)
             positive = logits[row, own]
             peak = logits.amax(dim=1, keepdim=True)
             logits.sub_(peak).exp_()
@@ -110,42 +118,20 @@ class _SampledSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         grad_viewer, grad_video = ctx.saved_tensors
-        return grad_viewer * grads[0], grad_video * grads[0], None, None, None, None, None
+        return grad_viewer * grads[0], grad_video * grads[0], None, None, None, None, None, None, None
 
 
-def _masked(
-    own: Tensor, block: slice, video_C: Tensor | None, at_B: Tensor | None, uploaded_at_C: Tensor | None
-) -> Tensor | None:
+def _masked(row: Tensor, own: Tensor, at: Tensor | None, video_C: Tensor | None, uploaded_at_C: Tensor | None) -> Tensor | None:
+    """What does not count against a block of queries, whose own videos are candidates `own`."""
     masked = None
     if video_C is not None:
-        masked = video_C[block, None] == video_C
-    if at_B is not None and uploaded_at_C is not None:
-        unborn = uploaded_at_C > at_B[block, None]
+        masked = video_C[own, None] == video_C
+    if at is not None and uploaded_at_C is not None:
+        unborn = uploaded_at_C > at[:, None]
         masked = unborn if masked is None else masked.logical_or_(unborn)
     if masked is not None:
-        masked[own - block.start, own] = False
+        masked[row, own] = False
     return masked
-
-
-def multinomial(
-    viewer_SD: Tensor, video_CD: Tensor, log_chance_C: Tensor, owner_T: Tensor, watched_T: Tensor, temperature: float
-) -> Tensor:
-    """Mean −log share, over T watched videos, in the softmax of their viewers over C candidates. []
-
-    As in `shared_softmax`, a viewer's own videos count in full and others stand for 1 / π_j like them; but each viewer's sum
-    over candidates is made once for all of its videos.
-
-    Args:
-        viewer_SD: viewers.
-        video_CD: candidates, all watched videos among them.
-        log_chance_C: log π.
-        owner_T: whose each watched video is, an index into S; `watched_T` which, an index into C.
-        temperature: divides the inner product.
-    """
-    logits = viewer_SD @ video_CD.T / temperature
-    own_T = logits[owner_T, watched_T]
-    mass_S = torch.logsumexp((logits - log_chance_C).index_put((owner_T, watched_T), own_T), dim=1)
-    return (mass_S[owner_T] - own_T).mean()
 
 
 @dataclass(frozen=True)
@@ -161,7 +147,13 @@ class Shared:
 
 
 def shared_softmax(
-    viewer_BD: Tensor, clicked_BD: Tensor, clicked_B: Tensor, shared: Shared, temperature: float, at_B: Tensor | None = None
+    viewer_BD: Tensor,
+    clicked_BD: Tensor,
+    clicked_B: Tensor,
+    shared: Shared,
+    temperature: float,
+    at_B: Tensor | None = None,
+    num: int | None = None,
 ) -> Tensor:
     """Mean loss of the batch. []
 
@@ -170,8 +162,10 @@ def shared_softmax(
         clicked_BD: the video that each of them clicked; `clicked_B` its catalogue row.
         shared: what it is compared with, whether or not the clicked video is among them.
         at_B: instant of each query; candidates uploaded later do not take part.
+        num: how many queries the mean is over, where these are only some of them; then this is their part of it.
     """
-    return _SharedSoftmax.apply(viewer_BD, clicked_BD, shared.vector_CD, clicked_B, shared, temperature, at_B)
+    num = num or len(viewer_BD)
+    return _SharedSoftmax.apply(viewer_BD, clicked_BD, shared.vector_CD, clicked_B, shared, temperature, at_B, num)
 
 
 class _SharedSoftmax(torch.autograd.Function):
@@ -187,15 +181,15 @@ class _SharedSoftmax(torch.autograd.Function):
         shared: Shared,
         temperature: float,
         at_B: Tensor | None,
+        num: int,
     ) -> Tensor:
-        num = len(viewer_BD)
         query_BD, columns_DC = viewer_BD / temperature, vector_CD.T.contiguous()
         grad_viewer, grad_clicked = torch.empty_like(viewer_BD), torch.empty_like(clicked_BD)
         grad_vector, total = torch.zeros_like(vector_CD), viewer_BD.new_zeros(())
         place_B = torch.searchsorted(shared.video_C, clicked_B).clamp_max(len(shared.video_C) - 1)
         drawn_B = shared.video_C[place_B] == clicked_B
-        for start in range(0, num, _CHUNK):
-            block = slice(start, min(start + _CHUNK, num))
+        for start in range(0, len(viewer_BD), _CHUNK):
+            block = slice(start, min(start + _CHUNK, len(viewer_BD)))
             logits = torch.addmm(-shared.log_chance_C, query_BD[block], columns_DC)
             own = (query_BD[block] * clicked_BD[block]).sum(dim=1, keepdim=True)
             peak = torch.maximum(logits.amax(dim=1, keepdim=True), own)
@@ -219,4 +213,4 @@ class _SharedSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         viewer, clicked, vector = ctx.saved_tensors
-        return viewer * grads[0], clicked * grads[0], vector * grads[0], None, None, None, None
+        return viewer * grads[0], clicked * grads[0], vector * grads[0], None, None, None, None, None

@@ -9,16 +9,17 @@ A video's raw vector has two parts, v = [y, e], each a model of its own whose sc
              ⟨Σ_h e, e_j⟩ / (1 − |e_j|²)
          so that no V × V matrix is ever made.
 
-The two err differently, so that their sum, `mix` times the second, is meant to beat either. Every setting is chosen on a random
-fifth of some viewers' videos, hidden while choosing. A video leans on what a ridge regression from content to vectors says of
-it: by trust / (trust + n) after n interactions, for a vector solved from few is short, and wholly, `boost` times, without any;
-to choose that, a tenth of the videos is hidden altogether.
+The two err differently, so that their sum, `mix` times the second, is meant to beat either. Every setting that the config
+leaves open is chosen on a random fifth of the viewers' videos, hidden while choosing; iALS alone is among what is tried. A
+video leans on what a ridge regression from content to vectors says of it: by trust / (trust + n) after n interactions, for a
+vector solved from few is short, and wholly, `boost` times, without any; to choose that, a tenth of the videos is hidden
+altogether.
 The viewer's equations and the division become graphs in `retrieval.solved_graphs`.
 Shapes: n viewers, V videos, F = D / 4 numbers in the first part, E = D − F in the second, C content.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,13 @@ from core.ragged import Ragged
 from data.catalogue import lookup
 from data.interactions import Interactions, group
 from retrieval.baselines import Floats, faded, top_k, watched
+from retrieval.config import SolvedConfig
 from retrieval.factorisation import FoldIn, Ials
 
-_L2 = (0.004, 0.008, 0.012, 0.018, 0.027)
-_ALPHA = (0.5, 1.0, 2.0)
+_L2 = (0.002, 0.004, 0.008, 0.012, 0.018, 0.027)
+_ALPHA = (0.5, 1.0, 2.0, 4.0)
 """Times the default, with l2 times its root: what suits one rises with the other."""
-_RIDGE = (3.0, 10.0, 30.0, 100.0)
+_RIDGE = (3.0, 10.0, 30.0, 100.0, 300.0)
 _MIX = (0.0, 0.35, 0.7, 1.4, 2.8)
 """In units of what gives the scores of both parts the same spread."""
 _TRUST = (0.0, 1.0, 3.0, 10.0)
@@ -44,10 +46,11 @@ LEAST_LEFT = 0.05
 _SHARE, _UNSEEN = 0.2, 0.1
 """Of a viewer's videos, and of all videos where there is content."""
 _DEPTH = 20
-_MOST_VIEWERS, _MOST_SCORES = 2_000, 100_000_000
+_MOST_VIEWERS, _MOST_SCORES = 6_000, 100_000_000
 _LEAST = 200
 """Interactions; with fewer there is nothing to choose on."""
 _POWER_STEPS, _SPARE = 6, 16
+_FIXED = ("alpha", "l2", "ridge", "mix")
 OnTrial = Callable[[float], None]
 
 
@@ -99,42 +102,72 @@ def solve(interactions: Interactions, content_VC: Floats, dim: int, sweeps: int,
     return Solution(settings, video_VD, content_CD, spectrum.astype(np.float32), newcomer.astype(np.float32))
 
 
-def choose(interactions: Interactions, content_VC: Floats, dim: int, sweeps: int, seed: int, on_trial: OnTrial) -> Settings:
-    """Settings by nDCG@20 on hidden videos; `on_trial` hears that of each of `num_trials`.
+def choose(
+    interactions: Interactions, content_VC: Floats, dim: int, config: SolvedConfig, seed: int, on_trial: OnTrial
+) -> Settings:
+    """Settings by nDCG@20 on hidden videos, but for those that `config` fixes; `on_trial` hears that of each of `num_trials`.
 
     l2 and alpha of the first part, then λ of the second, then the mix of the two, then how far to trust content.
     """
+    fixed = {name: value for name, value in asdict(config).items() if name in _FIXED and value is not None}
+    start = replace(Settings(), **fixed)
     if len(interactions) < _LEAST:
-        return Settings()
-    check, num_first = Check.of(interactions, seed, unseen=_UNSEEN if content_VC.shape[1] else 0.0), first_part(dim)
-    directions, counts = principal(check.train, dim - num_first, seed), check.train.counts()
+        return start
+    trial = _Trial(
+        Check.of(interactions, seed, unseen=_UNSEEN if content_VC.shape[1] else 0.0), dim, config.sweeps, seed, on_trial
+    )
+    settings = trial.parts(start, config)
+    return trial.content(settings, content_VC) if content_VC.shape[1] else settings
 
-    def first(settings: Settings) -> Floats:
-        return _ials(check.train, num_first, sweeps // 2, settings, seed).scores(check.histories)
 
-    def second(settings: Settings) -> Floats:
-        return linear_scores(_ease(*directions, settings.ridge * _density(check.train)), check.histories)
+class _Trial:
+    """Both parts learned from what is not hidden, with settings that are tried one after the other."""
 
-    settings, _ = check.best(first, [replace(Settings(), l2=l2) for l2 in _L2], on_trial)
-    turned = [replace(settings, alpha=k * settings.alpha, l2=k**0.5 * settings.l2) for k in _ALPHA]
-    settings, one = check.best(first, turned, on_trial)
-    settings, two = check.best(second, [replace(settings, ridge=ridge) for ridge in _RIDGE], on_trial)
-    unit = float(one.std() / max(two.std(), np.finfo(np.float32).tiny))
-    mixes = [replace(settings, mix=mix * unit) for mix in _MIX]
-    settings, _ = check.best(lambda tried: one + tried.mix * two, mixes, on_trial)
-    if not content_VC.shape[1]:
-        return settings
-    factors = _ials(check.train, num_first, sweeps, settings, seed)
-    alone = np.concatenate([factors.video_VD, _ease(*directions, settings.ridge * _density(check.train))], axis=1)
-    content_CD = regression(content_VC, alone, counts)
+    def __init__(self, check: "Check", dim: int, sweeps: int, seed: int, on_trial: OnTrial) -> None:
+        self._check, self._first, self._sweeps, self._seed, self._on_trial = check, first_part(dim), sweeps, seed, on_trial
+        self._directions = principal(check.train, dim - self._first, seed)
 
-    def with_content(tried: Settings) -> Floats:
-        video_VD = leaned(content_VC, content_CD, alone, counts, tried)
-        solved = replace(factors, video_VD=np.ascontiguousarray(video_VD[:, :num_first])).scores(check.histories)
-        return solved + tried.mix * linear_scores(video_VD[:, num_first:], check.histories)
+    def parts(self, start: Settings, config: SolvedConfig) -> Settings:
+        """The best l2, alpha, λ and mix."""
+        tried = [start] if config.l2 is not None else [replace(start, l2=l2) for l2 in _L2]
+        settings, one = self._best(self._by_first, tried)
+        if config.alpha is None:
+            rises = 0.5 if config.l2 is None else 0.0
+            tried = [replace(settings, alpha=k * settings.alpha, l2=k**rises * settings.l2) for k in _ALPHA]
+            settings, one = self._best(self._by_first, tried)
+        tried = [settings] if config.ridge is not None else [replace(settings, ridge=ridge) for ridge in _RIDGE]
+        settings, two = self._best(self._by_second, tried)
+        unit = float(one.std() / max(two.std(), np.finfo(np.float32).tiny))
+        mixes = _MIX if config.mix is None else (config.mix,)
+        return self._best(lambda one_of: one + one_of.mix * two, [replace(settings, mix=mix * unit) for mix in mixes])[0]
 
-    settings, _ = check.best(with_content, [replace(settings, trust=trust) for trust in _TRUST], on_trial)
-    return check.best(with_content, [replace(settings, boost=boost) for boost in _BOOST], on_trial)[0]
+    def content(self, settings: Settings, content_VC: Floats) -> Settings:
+        """How far to trust what content says, and how loudly it speaks for a video never seen."""
+        counts, histories = self._check.train.counts(), self._check.histories
+        factors = _ials(self._check.train, self._first, self._sweeps, settings, self._seed)
+        alone = np.concatenate([factors.video_VD, self._second(settings)], axis=1)
+        content_CD = regression(content_VC, alone, counts)
+
+        def model(tried: Settings) -> Floats:
+            video_VD = leaned(content_VC, content_CD, alone, counts, tried)
+            solved = replace(factors, video_VD=np.ascontiguousarray(video_VD[:, : self._first])).scores(histories)
+            return solved + tried.mix * linear_scores(video_VD[:, self._first :], histories)
+
+        settings, _ = self._best(model, [replace(settings, trust=trust) for trust in _TRUST])
+        return self._best(model, [replace(settings, boost=boost) for boost in _BOOST])[0]
+
+    def _by_first(self, settings: Settings) -> Floats:
+        part = _ials(self._check.train, self._first, self._sweeps // 2, settings, self._seed)
+        return part.scores(self._check.histories)
+
+    def _by_second(self, settings: Settings) -> Floats:
+        return linear_scores(self._second(settings), self._check.histories)
+
+    def _second(self, settings: Settings) -> Floats:
+        return _ease(*self._directions, settings.ridge * _density(self._check.train))
+
+    def _best(self, model: Callable[[Settings], Floats], tried: Sequence[Settings]) -> tuple[Settings, Floats]:
+        return self._check.best(model, tried, self._on_trial)
 
 
 def first_part(dim: int) -> int:
@@ -142,9 +175,11 @@ def first_part(dim: int) -> int:
     return dim // 4
 
 
-def num_trials(content_VC: Floats) -> int:
+def num_trials(content_VC: Floats, config: SolvedConfig) -> int:
     """How many settings `choose` tries."""
-    return len(_L2) + len(_ALPHA) + len(_RIDGE) + len(_MIX) + (len(_TRUST) + len(_BOOST)) * (content_VC.shape[1] > 0)
+    parts = (len(_L2) if config.l2 is None else 1) + (len(_ALPHA) if config.alpha is None else 0)
+    parts += (len(_RIDGE) if config.ridge is None else 1) + (len(_MIX) if config.mix is None else 1)
+    return parts + (len(_TRUST) + len(_BOOST)) * (content_VC.shape[1] > 0)
 
 
 def regression(content_VC: Floats, vector_VD: Floats, counts_V: NDArray[np.int64]) -> Floats:

@@ -7,8 +7,8 @@ Both read a video as one *raw* vector, the sum of its id row and of what is know
     viewer   = normalise(Σ_p a_p · pool_p + MLP([pools, code vectors, dense])),   pool_p = Σ_l weight[p, l] · raw[history l]
 
 or, with `similarity = dot`, without normalising; with `viewer = transformer`, its state after the history
-(`retrieval.transformer`) takes the place of the pools, with `viewer = bag`, Σ_l raw[history l] / √n, with `viewer = solved` the
-solution of its equations (`retrieval.solved_graphs`).
+(`retrieval.transformer`) takes the place of the pools, with `viewer = solved` the solution of its equations
+(`retrieval.solved_graphs`).
 
 The sums beside the MLPs make "more like what you watched" the starting point of training (YouTube's candidate generator,
 Covington et al. 2016, without the residual). An empty id bag is zero: a video without clicks still has the rest of the sum.
@@ -30,7 +30,7 @@ from data.catalogue import Catalogue, lookup
 from embeddings.jagged import KeyedJaggedTensor
 from embeddings.tables import ADAM, ROWWISE_ADAGRAD, TableConfig, Tables, default_device, suited_optimizer
 from features.schema import FeatureSchema
-from retrieval.config import BAG, COSINE, POOLS, SOLVED, TRANSFORMER, TwoTowerConfig
+from retrieval.config import BFLOAT16, COSINE, POOLS, SOLVED, TRANSFORMER, TwoTowerConfig
 from retrieval.encoder import NUM_POOLS, VIDEO_CODES
 from retrieval.solved import Solution
 from retrieval.solved_graphs import HistorySolver, SolvedVideo
@@ -132,12 +132,19 @@ class TwoTower(nn.Module):
     """Tables and towers, tied to the catalogue they were built for."""
 
     def __init__(
-        self, config: TwoTowerConfig, schema: FeatureSchema, catalogue: Catalogue, device: torch.device | None = None
+        self,
+        config: TwoTowerConfig,
+        schema: FeatureSchema,
+        catalogue: Catalogue,
+        device: torch.device | None = None,
+        *,
+        video_backend: str | None = None,
     ) -> None:
+        """Build anew; `video_backend` is where the tables of videos are kept (`embeddings.tables`)."""
         super().__init__()
-        if config.viewer in (BAG, SOLVED) and (schema.viewer_codes or schema.viewer_dense):
+        if config.viewer == SOLVED and (schema.viewer_codes or schema.viewer_dense):
             raise ConfigError(
-                f"a bag of videos is all that `viewer = {config.viewer}` reads; use pools or transformer beside other features"
+                "a set of videos is all that `viewer = solved` reads; use pools or transformer beside other features"
             )
         self.config, self.schema = config, schema
         self.video_ids = catalogue.video_ids
@@ -145,9 +152,8 @@ class TwoTower(nn.Module):
         self.known_V: NDArray[np.bool_] = np.zeros(len(catalogue), dtype=np.bool_)
         """[V] whether training has clicks of the video, so that its id row means something."""
         place = device or default_device()
-        self.video_tables = Tables(
-            _video_tables(config, catalogue), seed=rng.torch_seed(config.seed, "video tables"), device=place
-        )
+        tables, seed = _video_tables(config, catalogue), rng.torch_seed(config.seed, "video tables")
+        self.video_tables = Tables(tables, seed=seed, device=place, backend=video_backend)
         codes, seed = _viewer_tables(config, schema), rng.torch_seed(config.seed, "viewer tables")
         self.viewer_tables = Tables(codes, seed=seed, device=place) if codes else None
         with torch.random.fork_rng(devices=[]):
@@ -175,24 +181,35 @@ class TwoTower(nn.Module):
         assert isinstance(self.history, HistoryTransformer), "only a transformer has a state after each video"
         return self.history(functional.embedding(history_SL, raw_UD))
 
-    def viewer_vectors(self, summaries: Tensor, codes: KeyedJaggedTensor | None, dense_BF: Tensor) -> Tensor:
+    def code_vectors(self, codes: KeyedJaggedTensor | None) -> Tensor | None:
+        """Vectors of B viewers' codes side by side; None where the schema has no codes. [B, X]"""
+        if codes is None or self.viewer_tables is None:
+            return None
+        vectors = self.viewer_tables(codes)
+        return torch.cat([vectors[name] for name in self.schema.viewer_codes], dim=1)
+
+    def viewer_vectors(self, summaries: Tensor, code_BX: Tensor | None, dense_BF: Tensor) -> Tensor:
         """Unit vectors of B viewers. [B, D]"""
-        inputs = [summaries]
-        if codes is not None and self.viewer_tables is not None:
-            vectors = self.viewer_tables(codes)
-            inputs += [vectors[name] for name in self.schema.viewer_codes]
-        return self.viewer(torch.cat([*inputs, dense_BF], dim=1))
+        codes = [] if code_BX is None else [code_BX]
+        return self.viewer(torch.cat([summaries, *codes, dense_BF], dim=1))
 
     def video_vectors(self, raw_ND: Tensor, log_age_N: Tensor) -> Tensor:
         """Unit vectors of N videos. [N, D]"""
         return self.video(torch.cat([raw_ND, log_age_N[:, None]], dim=1))
 
+    def autocast(self) -> torch.autocast:
+        """The context in which layers compute in the config's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == BFLOAT16)
+
+    def layers(self) -> list[nn.Parameter]:
+        """What comes after a raw vector and the vectors of codes: all that differs from one row of a batch to the next."""
+        parts = [part for part in (self.history, self.viewer, self.video) if part is not None]
+        return [parameter for part in parts for parameter in part.parameters()]
+
     def dense_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for AdamW: matrices of layers, other layers, and small tables."""
         layers = [parameter for name, parameter in self.named_parameters() if not _in_table(name)]
-        decayed = {TRANSFORMER: self.config.transformer.weight_decay, BAG: self.config.bag.weight_decay}.get(
-            self.config.viewer, 0.0
-        )
+        decayed = self.config.transformer.weight_decay if self.config.viewer == TRANSFORMER else 0.0
         groups = [
             {"params": [p for p in layers if p.ndim > 1], "lr": self.config.learning_rate, "weight_decay": decayed},
             {"params": [p for p in layers if p.ndim < 2], "lr": self.config.learning_rate},

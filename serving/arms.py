@@ -2,23 +2,17 @@
 
 An arm overrides the serving config, and may name another release. Arms of one release share its catalogue, index, models and
 online state; a challenger has its own of all these, and its own serving config to begin with. Where an experiment interleaves,
-both its arms are asked and their pages merged. What the log calls the arm is on the slate; in the log, `met` finds the arms
-that viewers keep when weights change. Knows nothing of hashing or analysis.
+both its arms are asked and their pages merged. What the log calls the arm is on the slate. Knows nothing of hashing or of
+analysis.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import polars as pl
-
-from core import columns as c
 from core import config as configs
-from core import events as ev
 from core.errors import ConfigError, ReleaseRefused
-from core.event_log import EventLog, batches
 from core.policy import Request, Slate
-from experiments.assignment import OUTSIDE, Assigner, Treatment
+from experiments.assignment import Assigner, Treatment
 from experiments.config import ExperimentsConfig
 from features.breaker import Breaker
 from serving import interleaved
@@ -55,7 +49,7 @@ class ArmRecommender:
             experiments: who gets what.
             live: serves every arm that names no release.
             challengers: by what arms call them.
-            met: experiment → viewer → the arm that the viewer keeps; see `met`.
+            met: experiment → viewer → the arm that the viewer keeps; see `serving.met`.
 
         Raises:
             ReleaseRefused: an arm overrides something that does not exist, or names a release that is not here.
@@ -109,36 +103,6 @@ class ArmRecommender:
             base = self._bases[release]
             found = self._variants[variant] = base.build(configs.override(base.config, overrides))
         return found
-
-
-def met(log: EventLog, experiments: ExperimentsConfig) -> dict[str, dict[int, str]]:
-    """Experiment → viewer → the first arm in the log, of viewers whom present weights would give another one.
-
-    Reads the whole log. A viewer whom the log forgot is drawn anew. Raises LogUnavailable.
-    """
-    first: dict[str, dict[int, str]] = {each.name: {} for each in experiments.experiments if not each.interleaving}
-    for events, _ in batches(log) if first else ():
-        shown = pl.DataFrame(pl.from_arrow(events.select([c.KIND, c.VIEWER_ID, c.ARM])))
-        shown = shown.filter((pl.col(c.KIND) == ev.IMPRESSION) & pl.col(c.ARM).str.contains(":", literal=True))
-        for viewer, label in shown.select(c.VIEWER_ID, c.ARM).unique(maintain_order=True).rows():
-            for name, _, arm in (part.partition(":") for part in label.split("+")):
-                if name in first:
-                    first[name].setdefault(viewer, arm)
-    return _moved(first, experiments)
-
-
-def _moved(first: Mapping[str, Mapping[int, str]], experiments: ExperimentsConfig) -> dict[str, dict[int, str]]:
-    assigner, found = Assigner(experiments), {}
-    for experiment in experiments.experiments:
-        arms = first.get(experiment.name, {})
-        drawn = assigner.assign(np.fromiter(arms, dtype=np.int64, count=len(arms)))[experiment.name].arm_B
-        names = [None if code == OUTSIDE else experiment.arm_names[code] for code in drawn]
-        found[experiment.name] = {
-            viewer: arm
-            for (viewer, arm), name in zip(arms.items(), names, strict=True)
-            if name not in (None, arm) and arm in experiment.arm_names
-        }
-    return {name: arms for name, arms in found.items() if arms}
 
 
 def _variants(treatment: Treatment) -> list[Variant]:

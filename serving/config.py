@@ -21,10 +21,11 @@ class SourceQuotas:
 class ExplorationConfig:
     """How much of a page is left to chance, so that new videos are seen and off-policy estimates are possible."""
 
-    kind: Literal["epsilon_greedy", "plackett_luce"] = "epsilon_greedy"
-    """How chance picks from the pool: evenly, or in proportion to exp(utility / temperature)."""
+    kind: Literal["epsilon_greedy", "plackett_luce", "thompson"] = "epsilon_greedy"
+    """How chance picks from the pool: evenly, in proportion to exp(utility / temperature), or evenly beside Thompson sampling,
+    which fills the other explored slots instead of the ranked page (`serving.thompson`)."""
     epsilon: float = 0.05
-    """Probability that an explored slot is drawn from the pool."""
+    """Probability that an explored slot is drawn from the pool; 0 leaves nothing to chance, whatever the kind."""
     slots: tuple[int, ...] = ()
     """Positions (0-based) where this may happen, so their number is the page's budget; empty means everywhere."""
     pool: int = 100
@@ -32,7 +33,9 @@ class ExplorationConfig:
     fresh_boost: float = 1.0
     """How many times as likely as otherwise chance picks a fresh upload."""
     temperature: float = 1.0
-    """Of `plackett_luce`, in units of utility."""
+    """In units of utility: of `plackett_luce`; of `thompson`, what a unit of log-odds is worth."""
+    prior_shows: float = 20.0
+    """Impressions that the prior of a video's click rate is worth, of `thompson`."""
     daily_cap: int = 0
     """Slots that chance may fill per viewer and day (UTC) before pages come without it; 0 means no cap."""
     seed: int = 0
@@ -42,8 +45,8 @@ class ExplorationConfig:
         """Raises ConfigError on values that cannot work."""
         if not 0 <= self.epsilon <= 1 or self.pool < 0:
             raise ConfigError(f"epsilon {self.epsilon} must be in [0, 1] and pool {self.pool} at least 0")
-        if not (self.fresh_boost > 0 and self.temperature > 0 and self.daily_cap >= 0):
-            raise ConfigError("fresh_boost and temperature must be above 0, daily_cap at least 0")
+        if not (min(self.fresh_boost, self.temperature, self.prior_shows) > 0 and self.daily_cap >= 0):
+            raise ConfigError("fresh_boost, temperature and prior_shows must be above 0, daily_cap at least 0")
 
 
 @dataclass(frozen=True)

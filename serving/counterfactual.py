@@ -2,13 +2,14 @@
 
     <space>/counterfactual/20260105T13-<name>.parquet      one or more files per hour, schema `SCHEMA`, zstd
 
-A request is asked once more after its page has gone out, through a `Witness` that sees the candidates and their utilities; the
-same request and state give the same page, and `replayed` says whether they did (an event, or the daily cap on exploration, may
-have come between). Rows are catalogue rows of the release named beside them, ascending and delta-coded; utilities are 16-bit.
-`propensities` are those of the page that was shown. Nothing of this delays a page: see `shadow`. Pages that merge two rankings
-are left out: two policies had candidates. Knows nothing of who reads it.
+Candidates and utilities are those that the page was chosen from, noted while it was decided (`witness`): catalogue rows of the
+release named beside them, in order of utility, so that a record gives its page again, bit by bit (`replay`). `replayed` says
+whether it did when it was written; it is null for pages made ahead of time, of which nothing is known. A challenger is asked
+after the page has gone out. Nothing of this delays a page: see `shadow`. Pages that merge two rankings are left out, as two
+policies had candidates; so are pages in kids mode. Knows nothing of who reads it.
 """
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
@@ -30,29 +30,26 @@ from core.clock import DAY_MS, HOUR_MS, SECOND_MS
 from core.policy import Request, Slate
 from data import tombstones
 from data.catalogue import ViewerTable
-from features.schema import FeatureBatch
-from ranking.combine import combine
-from ranking.config import CombineConfig
 from serving.recommender import Recommender
-from serving.stages import Floats, Scorer
 from serving.trace import is_fault
+from serving.witness import Note, Notebook, again
 
 FOLDER = "counterfactual"
-_FLOATS, _ROWS, _IDS, _HALVES = (pa.list_(kind) for kind in (pa.float32(), pa.int32(), pa.int64(), pa.float16()))
+_FLOATS, _ROWS, _IDS = (pa.list_(kind) for kind in (pa.float32(), pa.int32(), pa.int64()))
 SCHEMA = pa.schema(
     [
         (c.REQUEST_ID, pa.string()), ("at", pa.int64()), (c.VIEWER_ID, pa.int64()), (c.SURFACE, pa.string()), ("k", pa.int32()),
         ("warm", pa.bool_()), (c.COUNTRY, pa.string()),
         (c.RELEASE_ID, pa.string()), (c.ARM, pa.string()), ("policy", pa.string()), (c.FEATURE_HASH, pa.string()),
         ("shown", _IDS), ("shown_utility", _FLOATS), ("propensities", _FLOATS), ("ms", pa.float32()), ("failed", pa.bool_()),
-        ("replayed", pa.bool_()), ("rows", _ROWS), ("utility", _HALVES),
+        ("replayed", pa.bool_()), ("rows", _ROWS), ("utility", _FLOATS), ("spread", _FLOATS),
         ("shadow_release_id", pa.string()), ("shadow_shown", _IDS), ("shadow_shown_utility", _FLOATS),
         ("shadow_ms", pa.float32()), ("shadow_failed", pa.bool_()), ("shadow_error", pa.string()),
-        ("shadow_rows", _ROWS), ("shadow_utility", _HALVES),
+        ("shadow_rows", _ROWS), ("shadow_utility", _FLOATS),
     ]
 )  # fmt: skip
-"""`policy` is the fingerprint of the serving config; `warm` is whether the viewer has a history."""
-CANDIDATES = ("rows", "utility", "shadow_rows", "shadow_utility")
+"""`policy` is the fingerprint of the serving config; `warm`: the viewer has a history; `spread`: see `serving.thompson`."""
+CANDIDATES = ("rows", "utility", "spread", "shadow_rows", "shadow_utility")
 """Columns with an entry per candidate: most of the bytes."""
 _ENCODINGS = {
     f"{name}.list.element": "DELTA_BINARY_PACKED" if name.endswith("rows") else "BYTE_STREAM_SPLIT" for name in CANDIDATES
@@ -63,66 +60,6 @@ _WORDS = [c.SURFACE, c.COUNTRY, c.RELEASE_ID, c.ARM, "policy", "shadow_release_i
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a policy answered, and what from. K candidates."""
-
-    slate: Slate
-    ms: float
-    rows_K: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    """Ascending; empty when the ranker was not reached."""
-    utility_K: NDArray[np.float16] = field(default_factory=lambda: np.empty(0, np.float16))
-    warm: bool = False
-    """Whether the viewer has a history."""
-
-
-class _Tap:
-    """A scorer that keeps the last batch of one request."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-        self.clear()
-
-    @property
-    def combine(self) -> CombineConfig:
-        """See Scorer."""
-        return self._scorer.combine
-
-    def clear(self) -> None:
-        """Forget the last batch."""
-        self.rows_K: NDArray[np.int32] = np.empty(0, np.int32)
-        self.utility_K: NDArray[np.float16] = np.empty(0, np.float16)
-        self.warm = False
-
-    def score(self, batch: FeatureBatch, affinity_BK: Floats) -> Mapping[str, Floats]:
-        """See Scorer."""
-        scores = self._scorer.score(batch, affinity_BK)
-        utility = combine({"affinity": affinity_BK, **scores}, self.combine)[0]
-        order = np.argsort(batch.video_BK[0], kind="stable")
-        self.rows_K, self.utility_K = batch.video_BK[0, order], utility[order].astype(np.float16)
-        self.warm = bool((batch.viewer.history_BL[0] >= 0).any())
-        return scores
-
-
-class Witness:
-    """A recommender's double that tells what it chose from. For one thread."""
-
-    def __init__(self, recommender: Recommender) -> None:
-        parts = recommender.parts
-        self._tap = None if parts.scorer is None else _Tap(parts.scorer)
-        self._double = Recommender(replace(parts, scorer=self._tap))
-        self.release_id, self.policy = parts.release_id, config.fingerprint(parts.config)
-
-    def answer(self, request: Request) -> Answer:
-        """The request, asked once more; nobody waits for it."""
-        began, tap = time.perf_counter(), self._tap
-        if tap:
-            tap.clear()
-        (slate,) = self._double.recommend([replace(request, answer_by_s=None)])
-        ms = 1e3 * (time.perf_counter() - began)
-        return Answer(slate, ms, tap.rows_K, tap.utility_K, tap.warm) if tap else Answer(slate, ms)
-
-
-@dataclass(frozen=True)
 class Subjects:
     """Who is recorded at the moment."""
 
@@ -130,6 +67,8 @@ class Subjects:
     """The recommender behind the page of a request; None where that is not one."""
     viewers: ViewerTable
     challenger: Recommender | None = None
+    notes: Notebook = field(default_factory=Notebook)
+    """What pages were chosen from."""
 
 
 class Recorder:
@@ -137,55 +76,70 @@ class Recorder:
 
     def __init__(self, subjects: Callable[[], Subjects], keep: Callable[[dict[str, Any]], None]) -> None:
         self._subjects, self._keep = subjects, keep
-        self._witnesses: WeakKeyDictionary[Recommender, Witness] = WeakKeyDictionary()
+        self._asked = Notebook()
 
     def __call__(self, request: Request, slate: Slate) -> None:
         """Record one page."""
         subjects = self._subjects()
-        behind = subjects.behind(request)
-        if behind is None:
+        note, behind = subjects.notes.take(request.request_id), subjects.behind(request)
+        if behind is None or request.kids:
             return
-        witness = self._witness(behind)
-        row = _shown(request, slate, witness.answer(request)) | {"policy": witness.policy}
+        row = _shown(request, slate, note) | {"policy": config.fingerprint(behind.config)}
+        if note is not None:
+            row["replayed"] = gives_page(behind, row)
         code = subjects.viewers.attributes([request.viewer_id])[0, _COUNTRY]
         row[c.COUNTRY] = subjects.viewers.vocabularies[_COUNTRY].values[code]
         if subjects.challenger is not None:
-            row |= _challenged(self._witness(subjects.challenger), request)
+            row |= self._challenged(subjects.challenger, request)
         self._keep(row)
 
-    def _witness(self, recommender: Recommender) -> Witness:
-        found = self._witnesses.get(recommender)
-        if found is None:
-            found = self._witnesses[recommender] = Witness(recommender)
-        return found
+    def _challenged(self, challenger: Recommender, request: Request) -> dict[str, Any]:
+        found: dict[str, Any] = {"shadow_release_id": challenger.parts.release_id, "shadow_failed": True}
+        began = time.perf_counter()
+        try:
+            (slate,) = self._asked.over(challenger).recommend([replace(request, answer_by_s=None)])
+        except Exception as error:  # whatever it is, it is the challenger's result
+            ms = 1e3 * (time.perf_counter() - began)
+            return found | {"shadow_error": f"{type(error).__name__}: {error}"[:200], "shadow_ms": ms}
+        ms, note = 1e3 * (time.perf_counter() - began), self._asked.take(request.request_id)
+        return found | {
+            "shadow_shown": slate.video_ids, "shadow_shown_utility": slate.scores.get("utility"), "shadow_ms": ms,
+            "shadow_failed": not len(slate.video_ids) or _broken(slate), "shadow_error": "; ".join(slate.degraded) or None,
+            **({"shadow_rows": note.rows_K, "shadow_utility": note.utility_K} if note else {}),
+        }  # fmt: skip
 
 
-def _shown(request: Request, slate: Slate, again: Answer) -> dict[str, Any]:
-    same = again.slate.video_ids.tolist() == slate.video_ids.tolist() and again.slate.feature_hash == slate.feature_hash
-    return {
+def replay(recommender: Recommender, record: Mapping[str, Any]) -> tuple[list[int], NDArray[np.float64]]:
+    """The page that a record's candidates give, and its propensities.
+
+    Args:
+        recommender: of the record's release, under the config that `policy` is the fingerprint of.
+        record: a row of SCHEMA with its candidates.
+    """
+    request = Request(record[c.REQUEST_ID], record[c.VIEWER_ID], record["at"], record[c.SURFACE], record["k"])
+    rows, utility = np.asarray(record["rows"], dtype=np.int32), np.asarray(record["utility"], dtype=np.float32)
+    spread = None if record["spread"] is None else np.asarray(record["spread"], dtype=np.float32)
+    chance = bool((np.asarray(record["propensities"]) < 1).any())
+    video_ids, page = again(recommender, request, Note(rows, utility, record["warm"], spread), chance=chance)
+    return video_ids.tolist(), page.propensities
+
+
+def gives_page(recommender: Recommender, record: Mapping[str, Any]) -> bool:
+    """Whether a record's candidates give its page and its propensities (32 bits of them)."""
+    video_ids, propensities = replay(recommender, record)
+    same = video_ids == list(record["shown"])
+    return same and np.array_equal(propensities.astype(np.float32), np.asarray(record["propensities"], dtype=np.float32))
+
+
+def _shown(request: Request, slate: Slate, note: Note | None) -> dict[str, Any]:
+    row = {
         c.REQUEST_ID: request.request_id, "at": request.at, c.VIEWER_ID: request.viewer_id, c.SURFACE: request.surface,
-        "k": request.k, "warm": again.warm,
+        "k": request.k, "warm": note is not None and note.warm,
         c.RELEASE_ID: slate.release_id, c.ARM: slate.arm, c.FEATURE_HASH: slate.feature_hash,
-        "shown": slate.video_ids, "shown_utility": slate.scores.get("utility"), "propensities": slate.propensities,
-        "ms": sum(slate.stage_ms.values()), "failed": not len(slate.video_ids) or _broken(slate), "replayed": same,
-        "rows": again.rows_K, "utility": again.utility_K,
+        "shown": slate.video_ids.tolist(), "shown_utility": slate.scores.get("utility"), "propensities": slate.propensities,
+        "ms": sum(slate.stage_ms.values()), "failed": not len(slate.video_ids) or _broken(slate), "replayed": None,
     }  # fmt: skip
-
-
-def _challenged(witness: Witness, request: Request) -> dict[str, Any]:
-    found: dict[str, Any] = {"shadow_release_id": witness.release_id, "shadow_failed": True}
-    began = time.perf_counter()
-    try:
-        answer = witness.answer(request)
-    except Exception as error:  # whatever it is, it is the challenger's result
-        ms = 1e3 * (time.perf_counter() - began)
-        return found | {"shadow_error": f"{type(error).__name__}: {error}"[:200], "shadow_ms": ms}
-    slate = answer.slate
-    return found | {
-        "shadow_shown": slate.video_ids, "shadow_shown_utility": slate.scores.get("utility"), "shadow_ms": answer.ms,
-        "shadow_failed": not len(slate.video_ids) or _broken(slate), "shadow_error": "; ".join(slate.degraded) or None,
-        "shadow_rows": answer.rows_K, "shadow_utility": answer.utility_K,
-    }  # fmt: skip
+    return row if note is None else row | {"rows": note.rows_K, "utility": note.utility_K, "spread": note.spread_K}
 
 
 def _broken(slate: Slate) -> bool:
@@ -194,7 +148,7 @@ def _broken(slate: Slate) -> bool:
 
 
 class Writer:
-    """Rows into files, gathered: `add` from one thread, `close` once that has ended."""
+    """Rows into files, gathered. Safe for many threads."""
 
     def __init__(self, folder: Path, *, rows: int = 500, seconds: float = 60.0, days: int = 30) -> None:
         """Args:
@@ -206,31 +160,68 @@ class Writer:
         self._folder, self._limits, self._days = folder, (rows, seconds), days
         self._rows: list[dict[str, Any]] = []
         self._began_s = 0.0
+        self._lock = threading.RLock()
 
     def add(self, row: dict[str, Any]) -> None:
         """Take one row."""
-        if self._rows and _hour(self._rows[0]) != _hour(row):
-            self.close()
-        if not self._rows:
-            self._began_s = time.monotonic()
-        self._rows.append(row)
-        if len(self._rows) >= self._limits[0] or time.monotonic() - self._began_s >= self._limits[1]:
-            self.close()
+        with self._lock:
+            if self._rows and _hour(self._rows[0]) != _hour(row):
+                self.close()
+            if not self._rows:
+                self._began_s = time.monotonic()
+            self._rows.append(row)
+            if len(self._rows) >= self._limits[0] or time.monotonic() - self._began_s >= self._limits[1]:
+                self.close()
 
     def close(self) -> None:
-        """Write what was gathered, and remove what is too old."""
-        if not self._rows:
+        """Write what was gathered, and remove what is too old. Nothing is written of viewers who asked to be forgotten."""
+        with self._lock:
+            rows, self._rows = self._rows, []
+            gone = tombstones.read(self._folder.parent).forgotten_at if rows else {}
+            self._write([row for row in rows if row[c.VIEWER_ID] not in gone])
+
+    @property
+    def files(self) -> list[Path]:
+        """What has been written, oldest first."""
+        return sorted(self._folder.glob("*.parquet"))
+
+    def of_viewer(self, viewer_id: int) -> list[dict[str, Any]]:
+        """All records of one viewer, oldest first, without empty fields."""
+        self.close()
+        found = read(self._folder.parent, candidates=True).filter(pl.col(c.VIEWER_ID) == viewer_id).to_dicts()
+        return [{name: value for name, value in row.items() if value is not None} for row in found]
+
+    def forget(self, viewer_id: int) -> int:
+        """Remove the records of one viewer from the files, those of other processes too; how many there were.
+
+        Mark the viewer in `data.tombstones` before, so that rows that processes still gather are not written.
+        """
+        self.close()
+        removed = 0
+        for file in self.files:
+            mine = pl.read_parquet(file, columns=[c.VIEWER_ID])[c.VIEWER_ID] == viewer_id
+            if mine.any():
+                removed += int(mine.sum())
+                rest = pq.read_table(file).filter(pa.array(~mine))
+                _store(rest, file) if len(rest) else file.unlink(missing_ok=True)
+        return removed
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
             return
-        rows, self._rows = self._rows, []
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{_stamp(rows[0]['at'])}-{uuid.uuid4().hex[:8]}.parquet"
-        staged = path.with_suffix(".staged")
-        pq.write_table(to_table(rows), staged, compression="zstd", use_dictionary=_WORDS, column_encoding=_ENCODINGS)
-        staged.replace(path)
+        _store(to_table(rows), path)
         oldest = _stamp(rows[0]["at"] - self._days * DAY_MS)
-        for file in self._folder.glob("*.parquet"):
+        for file in self.files:
             if file.name < oldest:
                 file.unlink(missing_ok=True)
+
+
+def _store(table: pa.Table, path: Path) -> None:
+    staged = path.with_suffix(".staged")
+    pq.write_table(table, staged, compression="zstd", use_dictionary=_WORDS, column_encoding=_ENCODINGS)
+    staged.replace(path)
 
 
 def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -247,9 +238,15 @@ def read(space: Path, *, candidates: bool = False) -> pl.DataFrame:
     """
     columns = [name for name in SCHEMA.names if candidates or name not in CANDIDATES]
     empty = pl.DataFrame(pl.from_arrow(SCHEMA.empty_table())).select(columns)
-    frames = [pl.read_parquet(file, columns=columns) for file in sorted((space / FOLDER).glob("*.parquet"))]
-    forgotten = list(tombstones.read(space).forgotten_at)
-    return pl.concat([empty, *frames]).filter(~pl.col(c.VIEWER_ID).is_in(forgotten)).sort("at", c.REQUEST_ID)
+    frames = [_of_file(file, columns) for file in sorted((space / FOLDER).glob("*.parquet"))]
+    found = pl.concat([empty, *frames], how="diagonal_relaxed")
+    return found.filter(~pl.col(c.VIEWER_ID).is_in(list(tombstones.read(space).forgotten_at))).sort("at", c.REQUEST_ID)
+
+
+def _of_file(file: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """Those of the columns that it has: earlier versions wrote fewer."""
+    there = pl.read_parquet_schema(file)
+    return pl.read_parquet(file, columns=[name for name in columns if name in there])
 
 
 def _hour(row: Mapping[str, Any]) -> int:

@@ -1,8 +1,12 @@
-"""The last stage: ε-greedy slots, with the exact probability of every choice.
+"""The last stage: slots that chance fills, with the exact probability of every choice.
 
 Slots are filled in display order. At an explored slot, given the slots before,
 
     P(v) = (1 − ε)·[v is the next of the ranked page not yet placed] + ε·weight(v) / Σ weight of the pool not yet placed
+
+under Thompson sampling (`serving.thompson` makes the M samples)
+
+    P(v) = (1 − ε)·#{m : v is best of those left in sample m} / M + ε·weight(v) / Σ weight of the pool not yet placed
 
 and elsewhere, or when the pool is used up, the next of the ranked page comes with probability 1. The pool holds fresh uploads
 first, then the best of the rest, so a drawn video can also be one that would have come anyway; the propensity adds both
@@ -13,6 +17,7 @@ request id) alone: the same request replays exactly. A drawn video may exceed th
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -21,6 +26,7 @@ from numpy.typing import NDArray
 
 from core import rng
 from core.clock import DAY_MS
+from experiments import policies
 from serving.config import ExplorationConfig
 
 Indices = NDArray[np.int64]
@@ -85,6 +91,38 @@ def explore(ranked: Indices, members: Indices, weight_P: Weights, config: Explor
         if pick in queue:
             queue.remove(pick)
     return Page(np.asarray(chosen, dtype=np.int64), propensities, exploration)
+
+
+def thompson(ranked: Sequence[int], score_MK: Weights, weight_K: Weights, config: ExplorationConfig, request_id: str) -> Page:
+    """Fill as many slots as `ranked` has by Thompson sampling.
+
+    Args:
+        ranked: of the K candidates that may come, those of the page in the order of the re-ranker.
+        score_MK: theirs in each posterior sample.
+        weight_K: how likely ε picks each of them, up to a common factor; 0 outside the pool.
+        config: ε, explored slots, seed; with ε = 0 the page is `ranked`.
+        request_id: names the draws.
+    """
+    num_slots = len(ranked)
+    chosen, propensities, exploration = np.array(ranked, dtype=np.int64), np.ones(num_slots), np.zeros(num_slots, dtype=bool)
+    if config.epsilon <= 0:
+        return Page(chosen, propensities, exploration)
+    draws = rng.uniforms(num_slots, config.seed, "explore", request_id)
+    chances = policies.thompson(score_MK[:, None], config.epsilon, weight_K[None])
+    queue, left = list(ranked), np.ones((1, len(weight_K)), dtype=bool)
+    for slot in range(num_slots):
+        pick = queue[0]
+        if not config.slots or slot in config.slots:
+            chance_K = chances(left)[0]
+            possible = np.flatnonzero(chance_K)
+            cumulative = np.cumsum(chance_K[possible])
+            drawn = int(np.searchsorted(cumulative, draws[slot] * cumulative[-1], side="right"))
+            pick = int(possible[min(drawn, len(possible) - 1)])
+            propensities[slot], exploration[slot] = chance_K[pick], pick != queue[0]
+        chosen[slot], left[0, pick] = pick, False
+        if pick in queue:
+            queue.remove(pick)
+    return Page(chosen, propensities, exploration)
 
 
 def _draw(left: dict[int, float], uniform: float) -> int:

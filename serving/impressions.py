@@ -18,7 +18,9 @@ from core.clock import Clock
 from core.errors import LogUnavailable
 from core.event_log import EventLog
 from core.policy import Request, Slate
+from experiments.evidence import FAULTY, PAGE_MS
 from serving.page_queue import Page, PageQueue
+from serving.trace import is_fault
 
 _PAGES_PER_APPEND = 200
 
@@ -45,7 +47,7 @@ def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: 
         c.PROPENSITY: [float(p) for slate in slates for p in slate.propensities],
         c.EXPLORATION: [bool(flag) for slate in slates for flag in slate.exploration],
         c.FEATURE_HASH: [slate.feature_hash for _, slate in shown],
-        c.DETAIL: [scores for slate in slates for scores in _scores(slate)],
+        c.DETAIL: [told for slate in slates for told in _detail(slate)],
     }
     nothing = [None] * len(shown)
     return pa.table(
@@ -53,12 +55,16 @@ def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: 
     )
 
 
-def _scores(slate: Slate) -> list[str | None]:
-    """Of every slot, as JSON without what is not a number; None where nothing is left."""
-    heads = sorted(slate.scores)
-    slots = zip(*(np.asarray(slate.scores[head], dtype=np.float64).round(6).tolist() for head in heads), strict=True)
-    told = [{head: score for head, score in zip(heads, slot, strict=True) if isfinite(score)} for slot in slots]
-    return [orjson.dumps(scores).decode() if scores else None for scores in told] if heads else [None] * len(slate.video_ids)
+def _detail(slate: Slate) -> list[str | None]:
+    """Of every slot its scores, of the first also how the page was made; as JSON, None where there is nothing to tell."""
+    told = [dict[str, float]() for _ in slate.video_ids]
+    for head in sorted(slate.scores):
+        for slot, score in zip(told, np.asarray(slate.scores[head], dtype=np.float64).round(6).tolist(), strict=True):
+            if isfinite(score):
+                slot[head] = score
+    if told and slate.stage_ms:
+        told[0] |= {PAGE_MS: round(sum(slate.stage_ms.values()), 2), FAULTY: float(any(map(is_fault, slate.degraded)))}
+    return [orjson.dumps(slot).decode() if slot else None for slot in told]
 
 
 class ImpressionLogger:

@@ -39,6 +39,7 @@ from serving.recommender import Parts, Recommender
 from serving.search import LongerSearch, TitleSearch
 from serving.stages import FeatureReader, Filter
 from serving.suppressed import Suppressed
+from serving.thompson import ThompsonRecommender
 
 CATALOGUE, VIEWERS, INDEX = "catalogue.parquet", "viewers.parquet", "index.faiss"
 SCHEMA, LINEAGE = "feature_schema.json", "lineage.json"
@@ -104,21 +105,20 @@ class LoadedRelease:
             arm: of an experiment, goes onto every slate.
         """
         config = config or self.config
-        return Recommender(
-            Parts(
-                catalogue=self.catalogue,
-                features=features,
-                encoder=self.encoder,
-                video_VD=self.video_VD,
-                sources=self._sources(videos, config),
-                filters=(*self._filters(suppressed or Suppressed(self.catalogue)), *by_label(self.catalogue, config)),
-                scorer=self.scorer,
-                schema=self.schema,
-                release_id=self.release_id,
-                arm=arm,
-                config=config,
-            )
+        parts = Parts(
+            catalogue=self.catalogue,
+            features=features,
+            encoder=self.encoder,
+            video_VD=self.video_VD,
+            sources=self._sources(videos, config),
+            filters=(*self._filters(suppressed or Suppressed(self.catalogue)), *by_label(self.catalogue, config)),
+            scorer=self.scorer,
+            schema=self.schema,
+            release_id=self.release_id,
+            arm=arm,
+            config=config,
         )
+        return ThompsonRecommender(parts, videos) if config.exploration.kind == "thompson" else Recommender(parts)
 
     def _sources(self, videos: VideoCounts, config: ServingConfig) -> tuple[Source, ...]:
         uploaded_at, refresh_ms = self.catalogue.uploaded_at, max(int(config.refresh_s * 1000), 1)

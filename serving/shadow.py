@@ -23,6 +23,11 @@ from serving.page_queue import Page, PageQueue
 T = TypeVar("T", np.int64, np.float64)
 
 
+def sampled(request_id: str, share: float) -> bool:
+    """Whether a request belongs to the share that is recorded; every server and a replay say the same."""
+    return share > 0 and bool(rng.uniforms(1, 0, "record", request_id)[0] < share)
+
+
 class Shadow:
     """Start it, put pages, close it."""
 
@@ -55,7 +60,7 @@ class Shadow:
         """Hand over pages; never waits."""
         share = self._share()
         for request, slate in zip(requests, slates, strict=True):
-            if rng.uniforms(1, 0, "record", request.request_id)[0] < share:
+            if sampled(request.request_id, share):
                 self._pages.put((request, slate))
 
     def flush(self, timeout_s: float) -> bool:

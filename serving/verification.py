@@ -55,7 +55,7 @@ def recall(index: VectorIndex, video_VD: Floats) -> float:
     k = min(_NEAREST, max(len(video_VD) // 4, 1))
     _, found_QK = index.search(query_QD, k)
     score_QV = query_QD @ video_VD.T
-    bound_Q = np.partition(score_QV, len(video_VD) - k, axis=1)[:, len(video_VD) - k]
+    bound_Q = np.array([np.partition(score_V, len(video_VD) - k)[len(video_VD) - k] for score_V in score_QV])
     known = (found_QK >= 0) & (found_QK < len(video_VD))
     score_QK = np.where(known, np.take_along_axis(score_QV, np.where(known, found_QK, 0), axis=1), -np.inf)
     return float((score_QK >= bound_Q[:, None] - _NO_DIFFERENCE).mean())
@@ -102,7 +102,7 @@ def check_pages(recommender: Policy, loaded: "LoadedRelease") -> None:
         raise ReleaseRefused("the release has no videos; check the log it was trained from")
     requests = canaries(loaded, loaded.end_at + 1, _PAGE)
     for _ in range(_TRIALS):
-        slates = recommender.recommend(requests)
+        slates = _one_by_one(recommender, requests)
         broken = sorted({reason for slate in slates for reason in slate.degraded if is_fault(reason)})
         if not broken:
             break
@@ -183,4 +183,9 @@ def _nearest(release: "LiveRelease", requests: Sequence[Request]) -> list[Ids]:
 
 def _pages(release: "LiveRelease", requests: Sequence[Request]) -> list[Ids]:
     greedy = replace(release.base.config, exploration=ExplorationConfig(epsilon=0.0))
-    return [slate.video_ids for slate in release.base.build(greedy).recommend(requests)]
+    return [slate.video_ids for slate in _one_by_one(release.base.build(greedy), requests)]
+
+
+def _one_by_one(recommender: Policy, requests: Sequence[Request]) -> list[Slate]:
+    """Pages in turn: a batch holds the interpreter for longer at a time, and viewers' requests wait for it."""
+    return [recommender.recommend([request])[0] for request in requests]

@@ -18,9 +18,9 @@ TREES = {path: ast.parse(path.read_text()) for path in [*SOURCES, *TESTS]}
 TORCH = {
     "embeddings/tables.py", "embeddings/jagged.py", "embeddings/torchrec_tables.py", "embeddings/plain_tables.py",
     "embeddings/sharded.py", "retrieval/towers.py", "retrieval/losses.py", "retrieval/batches.py", "retrieval/train.py",
-    "retrieval/export.py", "retrieval/transformer.py", "retrieval/sequences.py", "retrieval/bags.py",
+    "retrieval/export.py", "retrieval/transformer.py", "retrieval/sequences.py", "retrieval/parallel.py",
     "ranking/model.py", "ranking/graph.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
-    "retrieval/solved_graphs.py", "benchmarks/request_floor.py",
+    "retrieval/solved_graphs.py", "embeddings/sharded_bags.py",
 }  # fmt: skip
 
 
@@ -94,7 +94,9 @@ def test_the_environment_is_read_in_one_place() -> None:
 
 
 def test_torch_stays_in_the_training_files() -> None:
-    assert importers("torch", "torchrec", "fbgemm_gpu") - TORCH == set()
+    """Benchmarks aside: they measure it."""
+    found = importers("torch", "torchrec", "fbgemm_gpu") - TORCH
+    assert {path for path in found if not path.startswith("benchmarks/")} == set()
 
 
 @pytest.mark.parametrize("library", ["faiss", "onnxruntime", "redis", "sqlite3"])

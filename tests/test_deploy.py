@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -39,6 +41,13 @@ def test_every_series_and_label_exists(client, expression):
     by = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", expression) for label in labels.split(",")}
     matched = {label for labels in re.findall(r"{([^}]*)}", expression) for label in re.findall(r"(\w+)[!=]", labels)}
     assert (by | matched) - {"le"} <= declared
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian package prometheus) is not on the path")
+def test_prometheus_takes_the_rules():
+    done = subprocess.run(["promtool", "check", "rules", DEPLOY / "prometheus-rules.yaml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(RULES)} rules found" in done.stdout
 
 
 def test_every_alert_says_what_to_do():

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -170,19 +172,20 @@ def evaluate(interactions: Path, held_out: Path, vectors: Path | None, config: R
         interactions,
         held_out,
         vectors,
-        more=lambda log: two_stages(log, config, stages),
+        more=lambda log, baselines: two_stages(log, config, stages, baselines.settings),
         max_ease_videos=config.evaluation.ease_videos,
         seed=config.seed,
         stages=stages,
     )
 
 
-def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
-    """The towers alone and both stages, from the training file alone."""
-    plan = config.files.ordered if log.interactions.ordered else config.files.unordered
-    if not log.content.shape[1]:  # nothing could stand in for an id
-        plan = replace(plan, id_dropout=0.0)
-    models = opinions.panel(ordered=log.interactions.ordered, max_ease_videos=config.evaluation.ease_videos)
+def two_stages(
+    log: FileLog, config: RunConfig, stages: Stages, tuned: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> FittedModels:
+    """The towers alone and both stages, from the training file alone; `tuned` holds settings of baselines that they hear."""
+    plan = _plan(log, config)
+    limit = config.evaluation.ease_videos
+    models = opinions.panel(ordered=log.interactions.ordered, max_ease_videos=limit, tuned=tuned)
     bare = Bare.of(log, plan.history_length, opinions.columns(models))
     with TemporaryDirectory() as folder:
         hold_back = splits.last_out if log.interactions.ordered else splits.share_out
@@ -216,10 +219,23 @@ def two_stages(log: FileLog, config: RunConfig, stages: Stages) -> FittedModels:
     )
 
 
+def first_stage(log: FileLog, config: RunConfig) -> Towers:
+    """The towers alone, from the training file alone, as settings are tried."""
+    plan = _plan(log, config)
+    with TemporaryDirectory() as folder:
+        return towers_alone(Bare.of(log, plan.history_length), plan, config.seed, Path(folder))
+
+
 def towers_alone(bare: Bare, plan: TwoTowerConfig, seed: int, folder: Path) -> Towers:
     """The first stage by itself, on the whole training file; `folder` takes its files."""
     encoder, video_VD = _exported(_towers(bare, bare.log.interactions, plan, seed, lambda share, note: None), bare, folder)
     return Towers(video_VD, lambda cases, rows: _encode(encoder, bare, cases, rows))
+
+
+def _plan(log: FileLog, config: RunConfig) -> TwoTowerConfig:
+    """The towers that a file asks for."""
+    plan = config.files.ordered if log.interactions.ordered else config.files.unordered
+    return plan if log.content.shape[1] else replace(plan, id_dropout=0.0)  # nothing could stand in for an id
 
 
 def _towers(

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core import config as configs
 from core import release
 from core.clock import HOUR_MS, SECOND_MS
 from core.errors import BadInput
@@ -25,6 +24,7 @@ from data.dataset import Dataset
 from data.splits import Pairs, TimeSplit, find_leaks
 from features import offline
 from features.definitions import Definitions
+from pipelines import presets
 from pipelines.evaluation import representative, slices
 from pipelines.evaluation.cases import Cases, time_split
 from pipelines.evaluation.evaluate import DEPTH, FittedModels, Model, Towers, TwoStage, evaluate, fit_baselines
@@ -90,7 +90,7 @@ def again(space: Space, stages: Stages) -> Leaderboard:
         found = release.load(space.releases, live)
         dataset = versioning.open_snapshot(space.snapshots, found.manifest.snapshot)
         lineage = json.loads((found.path / LINEAGE).read_text())
-        config, split = configs.from_dict(RunConfig, lineage["run"]), TimeSplit(**lineage["split"])
+        config, split = presets.recorded(lineage["run"]), TimeSplit(**lineage["split"])
         catalogue, viewers = Catalogue.load(found.path / CATALOGUE), ViewerTable.load(found.path / VIEWERS)
         stage.note = live
     with stages("evaluate") as stage:

@@ -41,7 +41,8 @@ class FileLog:
     """Whether instants are real times."""
 
 
-More = Callable[[FileLog], FittedModels]
+More = Callable[[FileLog, FittedModels], FittedModels]
+"""Further models from the training file, beside the baselines and what their tuning found."""
 
 
 def read_log(path: Path, item_vectors: Path | None = None) -> FileLog:
@@ -75,7 +76,7 @@ def evaluate_files(
     seed: int = 0,
     stages: Stages | None = None,
 ) -> Leaderboard:
-    """Fit on `interactions`, then open `held_out` and measure. `more` fits further models from the training file alone."""
+    """Fit on `interactions`, then open `held_out` and measure; `more` fits further models before that."""
     stages = stages or Stages()
     with stages("read") as stage:
         log = read_log(interactions, item_vectors)
@@ -83,7 +84,7 @@ def evaluate_files(
     with stages("baselines"):
         fitted = fit_baselines(log.interactions, timed=log.timed, max_ease_videos=max_ease_videos, seed=seed)
     if more is not None:
-        fitted |= more(log)
+        fitted |= more(log, fitted)
     with stages("held-out file") as stage:
         asked = read_pairs(held_out, log)
         test = cases.held_out(log.interactions, asked.viewer_ids, asked.video_rows)

@@ -79,10 +79,10 @@ def evaluate_files(
 ) -> tuple[Leaderboard, Repeated]:
     """`bare_files.evaluate`, with both stages fitted once per seed before the held-out file is opened."""
 
-    def more(log: held_out.FileLog) -> FittedModels:
+    def more(log: held_out.FileLog, baselines: FittedModels) -> FittedModels:
         fitted = FittedModels()
         for seed in seeds:
-            found = bare_files.two_stages(log, reseeded(config, seed), stages)
+            found = bare_files.two_stages(log, reseeded(config, seed), stages, baselines.settings)
             names = {model: _SEEDED.format(model=model, seed=seed) for model in found.models}
             models = {names[model]: value for model, value in found.models.items()}
             fitted |= FittedModels(models, {names[model]: took for model, took in found.seconds.items()})

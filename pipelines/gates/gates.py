@@ -66,6 +66,10 @@ class GatesConfig:
     """Share of the first ten videos that candidate and live must have in common, mean over requests."""
     min_rbo: float = 0.1
     """The same by rank-biased overlap."""
+    refresh_agreement: float = 0.3
+    """Agreement of a refreshed release with the live one, 0 as chance has it and 1 the same (`pipelines.gates.refreshed`)."""
+    recall_loss: float = 0.02
+    """Recall of its index that a refresh may lose."""
     requests: int = 300
     """Logged viewers that are asked for; each page is timed."""
     max_impressions: int = 20_000

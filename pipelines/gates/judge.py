@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core import inference, metrics, rng
 from core.inference import Interval
+from data.splits import Leak
 from data.validation_report import ValidationReport
 from experiments.fairness import Disparity
 from experiments.shadow import Comparison
@@ -63,20 +64,21 @@ class Evidence:
 
 def judge(evidence: Evidence, config: GatesConfig) -> list[Gate]:
     """The verdict on every point."""
+    ours, live = evidence.candidate, evidence.live
     return [
-        _data(evidence),
+        data(evidence.validation, evidence.leaderboard.about.leaks),
         *_quality(evidence, config),
         _slices(evidence, config),
         *_calibration(evidence, config),
         *_fairness(evidence.disparities, config),
-        *_latency(evidence, config),
-        _size(evidence, config),
+        *latency(ours.page_ms, live.page_ms if live else None, config),
+        size(ours.num_bytes, live.num_bytes if live else None, config),
         *_shadow(evidence.shadow, config),
     ]
 
 
-def _data(evidence: Evidence) -> Gate:
-    report, leaks = evidence.validation, evidence.leaderboard.about.leaks
+def data(report: ValidationReport, leaks: Sequence[Leak] = ()) -> Gate:
+    """May anything be learned from the snapshot? Leaks are told."""
     told = "; ".join([f"the snapshot's checks: {report.summary()}", *(leak.text for leak in leaks)])
     verdict = Verdict.PASS if report.ok else Verdict.FAIL
     return Gate("data", float(len(report.failures)), 0.0, verdict, f"{_capital(told)}.")
@@ -178,8 +180,8 @@ def _fair(name: str, found: Sequence[Disparity], bound: float) -> Gate:
     return Gate(name, gap.mean, bound, verdict, f"{told}{remark}{left_out}.", (gap.low, gap.high))
 
 
-def _latency(evidence: Evidence, config: GatesConfig) -> list[Gate]:
-    ours, live = evidence.candidate.page_ms, evidence.live
+def latency(ours: Floats, live: Floats | None, config: GatesConfig) -> list[Gate]:
+    """Milliseconds per page, [requests], of the candidate and of what is live."""
     p50, p99 = (float(value) for value in np.percentile(ours, [50, 99]))
     told = f"of processor time, over {len(ours)} logged requests"
     gates = [
@@ -187,16 +189,17 @@ def _latency(evidence: Evidence, config: GatesConfig) -> list[Gate]:
         Gate("latency:p99", p99, config.p99_ms, _at_most(p99, config.p99_ms), f"99 % of the pages within {p99:.1f} ms {told}."),
     ]
     if live is not None:
-        ratio = float(np.median(ours / live.page_ms))
+        ratio = float(np.median(ours / live))
         sentence = f"A page costs {ratio:.2f} times what it costs with the live release (median, asked in turn)."
         gates.append(Gate("latency:live", ratio, config.slowdown, _at_most(ratio, config.slowdown), sentence))
     return gates
 
 
-def _size(evidence: Evidence, config: GatesConfig) -> Gate:
-    size = evidence.candidate.num_bytes / (1 << 20)
-    beside = "" if evidence.live is None else f"; the live one has {evidence.live.num_bytes / (1 << 20):.1f} MiB"
-    return Gate("size", size, config.max_mib, _at_most(size, config.max_mib), f"The release has {size:.1f} MiB{beside}.")
+def size(ours: int, live: int | None, config: GatesConfig) -> Gate:
+    """Bytes on disk, of the candidate and of what is live."""
+    mib = ours / (1 << 20)
+    beside = "" if live is None else f"; the live one has {live / (1 << 20):.1f} MiB"
+    return Gate("size", mib, config.max_mib, _at_most(mib, config.max_mib), f"The release has {mib:.1f} MiB{beside}.")
 
 
 def _shadow(found: Comparison | None, config: GatesConfig) -> list[Gate]:

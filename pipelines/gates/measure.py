@@ -29,7 +29,7 @@ from pipelines.evaluation.evaluate import measure
 from pipelines.evaluation.leaderboard import MAIN, Entry, Leaderboard
 from pipelines.gates.gates import GatesConfig
 from pipelines.gates.judge import Evidence, Head, Measured
-from pipelines.gates.questions import CANDIDATE, TOP, Answered, Questions, leaderboard, snapshot_of
+from pipelines.gates.questions import CANDIDATE, TOP, Answered, Questions, leaderboard, snapshot_of, trained_of
 from pipelines.progress import Stages
 from pipelines.spaces import Space
 from serving.live import go_live
@@ -50,10 +50,11 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         BadInput: a snapshot is gone, or its log has no test clicks.
     """
     with stages("open") as stage:
-        ids = {CANDIDATE: candidate_id} | ({} if live_id is None else {LIVE: live_id})
+        # A refreshed release has no test period: the one whose models it has stands in for it.
+        ids = {CANDIDATE: candidate_id} | ({} if live_id is None else {LIVE: trained_of(space, live_id)})
         opened = {name: load_release(space.releases, release_id) for name, release_id in ids.items()}
         questions = Questions.of(space, list(opened.values()))
-        stage.note = f"{len(questions.held_out):,} test clicks; {candidate_id} against {live_id or 'the baselines alone'}"
+        stage.note = f"{len(questions.held_out):,} test clicks; {candidate_id} against {ids.get(LIVE, 'the baselines alone')}"
     with stages("data checks") as stage:
         report = validation.check(versioning.open_snapshot(space.snapshots, snapshot_of(opened[CANDIDATE])))
         stage.note = report.summary()
@@ -69,7 +70,8 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         heads = {name: heads_of(loaded, questions, shown) for name, loaded in opened.items()}
         stage.note = f"{len(shown):,}"
     with stages("pages") as stage:
-        answers = _pages(opened, questions, config)
+        viewers = rng.stream(config.seed, "gate requests").choice(questions.held_out.cases.viewer_ids, config.requests)
+        answers = pages(opened, viewers)
         stage.note = ", ".join(f"{name} {np.median(found.ms_B):.1f} ms" for name, found in answers.items())
     with stages("fairness"):
         disparities = _disparities(questions, answered[CANDIDATE].pages_NK, shown, heads[CANDIDATE], config)
@@ -127,9 +129,8 @@ def heads_of(loaded: LoadedRelease, questions: Questions, shown: pl.DataFrame) -
     return {name: heads[name] for name in _LABELS if name in heads}
 
 
-def _pages(opened: Mapping[str, LoadedRelease], questions: Questions, config: GatesConfig) -> dict[str, Answers]:
-    """What each release answers to the same requests of logged viewers, asked in turn and without chance."""
-    viewers = rng.stream(config.seed, "gate requests").choice(questions.held_out.cases.viewer_ids, config.requests)
+def pages(opened: Mapping[str, LoadedRelease], viewers: NDArray[np.int64]) -> dict[str, Answers]:
+    """What each release answers when these viewers ask, one page after the other, asked in turn and without chance."""
     since = max(loaded.end_at for loaded in opened.values()) + 1
     requests = [Request(f"gate-{i}", int(v), since + i * _APART_MS, k=TOP) for i, v in enumerate(viewers)]
     services = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core import config as configs
+from core import release
 from core.errors import ReleaseRefused
 from data import interactions as logs
 from data import versioning
@@ -19,6 +19,7 @@ from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
 from data.interactions import Interactions
 from data.splits import Pairs, find_leaks
+from pipelines import presets
 from pipelines.evaluation import representative, slices
 from pipelines.evaluation.cases import Cases, HeldOut, time_split
 from pipelines.evaluation.compare import PROTOCOL, features_of, two_stage
@@ -52,7 +53,7 @@ class Questions:
     def of(space: Space, releases: Sequence[LoadedRelease]) -> "Questions":
         """Raises BadInput when a snapshot is gone, ReleaseRefused for a release without a manifest."""
         asks = max(releases, key=lambda loaded: loaded.end_at)
-        run = configs.from_dict(RunConfig, asks.lineage["run"])
+        run = presets.recorded(asks.lineage["run"])
         dataset = versioning.open_snapshot(space.snapshots, snapshot_of(asks))
         clicks = logs.clicks(dataset.events, asks.catalogue.video_ids)
         test_from = max(int(loaded.lineage["split"]["test_from"]) for loaded in releases)
@@ -103,6 +104,13 @@ def leaderboard(questions: Questions, answered: Answered) -> Leaderboard:
     )
     models = fitted | FittedModels({CANDIDATE: answered.model})
     return evaluate(models, held_out, PROTOCOL, about=about, seed=questions.run.seed)
+
+
+def trained_of(space: Space, release_id: str) -> str:
+    """The release whose training made the models: itself, or what it is a refresh of, however often. Raises ReleaseRefused."""
+    while before := release.load(space.releases, release_id).manifest.metrics.get("refresh_of"):
+        release_id = before
+    return release_id
 
 
 def snapshot_of(loaded: LoadedRelease) -> str:

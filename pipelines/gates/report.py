@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 _PAD = 8.0
 _FAMILIES = {
+    "models": "Whose models are they?",
     "data": "The data it learned from",
     "quality": "Quality: nDCG@10 on the same test clicks, paired over viewers",
+    "skew": "Does it start with what the log says?",
+    "recall": "Does its index find what is near?",
+    "agreement": "Is it like the release that it refreshes?",
     "slices": "For whom it is better or worse",
     "calibration": "Do its probabilities mean what they say?",
     "fairness": "Are groups served alike?",

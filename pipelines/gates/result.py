@@ -15,9 +15,11 @@ from core import files
 from core.clock import DAY_MS
 from core.errors import ConfigError
 from pipelines.gates import measure as gates_measure
+from pipelines.gates import refreshed
 from pipelines.gates import report as gates_report
 from pipelines.gates.gates import Gate, GatesConfig, Verdict, blocking
 from pipelines.gates.judge import Evidence, judge
+from pipelines.gates.questions import trained_of
 from pipelines.progress import Stages
 from pipelines.spaces import Space
 
@@ -64,9 +66,13 @@ def ask(space: Space, release_id: str, live_id: str | None, config: GatesConfig,
     if found is not None and found.config == config and now - found.created_at <= config.fresh_days * DAY_MS:
         return found
     before = sum(seconds for _, seconds in stages.seconds)
-    evidence = gates_measure.evidence(space, release_id, live_id, config, stages)
+    if trained_of(space, release_id) == release_id:
+        evidence = gates_measure.evidence(space, release_id, live_id, config, stages)
+        gates, kept = judge(evidence, config), _kept(evidence)
+    else:
+        gates, kept = refreshed.gates_of(space, release_id, live_id, config, stages)
     seconds = sum(seconds for _, seconds in stages.seconds) - before
-    result = GatesResult(release_id, live_id, now, config, tuple(judge(evidence, config)), _kept(evidence), seconds)
+    result = GatesResult(release_id, live_id, now, config, tuple(gates), kept, seconds)
     files.write_json(path(space, release_id, live_id), result.to_json())
     gates_report.write(result, page(space, release_id, live_id))
     return result

@@ -36,12 +36,14 @@ from pipelines.lab import week as lab_week
 from pipelines.lab.config import Arm, LabConfig
 from pipelines.lab.policies import Thompson, recommender, serving_policy
 from pipelines.lab.state import EVENTS, RECORD, Shelf, commit
+from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from serving.live import go_live
 
 _POLL_S = 0.5
 Job = tuple[Any, ...]
 Work = Callable[..., None]
+Train = Callable[[Dataset, LabConfig, RunConfig, Path], None]
 
 
 def run(
@@ -120,7 +122,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def begin(config: LabConfig, seed: int, shelf: Shelf) -> None:
+def begin(config: LabConfig, seed: int, shelf: Shelf, train: Train = training.first) -> None:
     """The world's history and the release that every policy of the seed starts from."""
     settings = config.of_seed(seed)
     world = World(settings.world)
@@ -130,7 +132,7 @@ def begin(config: LabConfig, seed: int, shelf: Shelf) -> None:
 
     def write(folder: Path) -> None:
         history.events.write_parquet(folder / EVENTS)
-        training.first(dataset_of(world, history.events, config, 1), config, settings, folder)
+        train(dataset_of(world, history.events, config, 1), config, settings, folder)
 
     with one_thread():
         commit(shelf.start(seed), write)

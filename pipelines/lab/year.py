@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import BadInput
+from data.dataset import Dataset
 from data.world.world import World
 from pipelines.lab import loop as lab_loop
+from pipelines.lab import year_training
+from pipelines.lab.config import LabConfig
 from pipelines.lab.state import Shelf
 from pipelines.lab.year_config import YearConfig
 from pipelines.lab.year_week import live_week
+from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 
 
@@ -40,11 +44,20 @@ def run(
         return sum(min(shelf.done(seed, arm), weeks) for seed, arm in pairs)
 
     with shelf.alone():
-        todo = [(config.world, seed, shelf) for seed in seeds if not shelf.start(seed).is_dir()]
-        lab_loop.staged(stages, "start", lab_loop.begin, todo, workers, begun, len(seeds))
+        todo = [(config, seed, shelf) for seed in seeds if not shelf.start(seed).is_dir()]
+        lab_loop.staged(stages, "start", _begin, todo, workers, begun, len(seeds))
         jobs = [(config, *pair, weeks, shelf) for pair in pairs]
         lab_loop.staged(stages, "weeks", _live, jobs, workers, lived, weeks * len(pairs))
     return shelf
+
+
+def _begin(config: YearConfig, seed: int, shelf: Shelf) -> None:
+    """The world's history and the first release, trained as all later ones."""
+
+    def first(dataset: Dataset, lab: LabConfig, run: RunConfig, folder: Path) -> None:
+        year_training.train(dataset, lab.starts_at(1), config, run, folder)
+
+    lab_loop.begin(config.world, seed, shelf, first)
 
 
 def _live(config: YearConfig, seed: int, arm: str, weeks: int, shelf: Shelf) -> None:

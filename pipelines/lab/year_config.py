@@ -2,7 +2,7 @@
 
     system     every week: data checks → train until a day before now → gates on that day → canary → promotion; every day: the
                monitor looks and acts
-    blind      every week: train on everything, serve it; nobody looks
+    blind      every week: train, serve it; nobody looks
     frozen     the first release for the whole year; uploads join its catalogue as `serving.fresh_videos` lets them
 
 Faults of the world (`data.world.config.FaultKind`) happen to all three alike. Two kinds are of a release and happen to whoever
@@ -65,12 +65,14 @@ class YearConfig:
     fairness and shadow need more viewers than there are."""
     canary: CanaryConfig = field(default_factory=lambda: CanaryConfig(steps=(StepConfig(0.5, 2, 40),)))
     """Share and days of its only step, and what may not get worse; see `pipelines.lab.year_canary`."""
-    log_days: int = 35
-    """Days of log that are kept whole; clicks and follows are kept for ever."""
+    log_days: int = 56
+    """Days of log that are kept whole, and that training looks back on; clicks and follows are kept for ever."""
+    ranker_days: int = 21
+    """Days of it, the last ones, that the ranker learns from; the features of its first day look a month further back."""
 
     def __post_init__(self) -> None:
-        if self.log_days < self.lab.remember_days:
-            raise ConfigError(f"training looks back {self.lab.remember_days} days, the log keeps {self.log_days}")
+        if not 0 < self.ranker_days <= self.log_days:
+            raise ConfigError(f"the ranker learns from {self.ranker_days} days, the log keeps {self.log_days}")
         if len(self.canary.steps) != 1 or self.canary.steps[0].days >= WEEK_DAYS:
             raise ConfigError("the canary of a year has one step of less than a week")
         if self.lab.run.world.faults:

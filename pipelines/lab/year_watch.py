@@ -4,7 +4,6 @@
     report      where the data are broken (not where viewers changed), this week's training waits
     retrain     the weekly training takes it along
 
-A release begins twice, for its canary and for everybody, and clicks may fall at either; so it has two names here.
 A look ends two hours before midnight, when outcomes are complete (`monitoring.observations.SETTLED_H`).
 """
 
@@ -15,12 +14,10 @@ import polars as pl
 from core import columns as c
 from core.clock import DAY_MS, HOUR_MS
 from data.dataset import Dataset
-from experiments.canary import CANARY
 from monitoring import observations as o
 from monitoring import signals, watch
 from monitoring.severity import Action, Diagnosis
 
-_CANARY = " as a canary"
 _LEAD_DAYS = 7
 """Days before the first window that say who is a known viewer."""
 WAITS = ("ingest", "upstream", "features", "traffic")
@@ -34,15 +31,13 @@ def look(dataset: Dataset, midnight: int) -> Diagnosis | None:
     if dataset.events[c.RECEIVED_AT][0] > first * HOUR_MS:
         return None
     recent = pl.col(c.RECEIVED_AT).is_between(first * HOUR_MS - _LEAD_DAYS * DAY_MS, midnight, closed="left")
-    canary = pl.col(c.ARM).str.ends_with(f":{CANARY}").fill_null(False)
-    release = pl.when(canary).then(pl.col(c.RELEASE_ID) + _CANARY).otherwise(pl.col(c.RELEASE_ID)).alias(c.RELEASE_ID)
-    rows = o.observe(dataset.events.filter(recent).with_columns(release), dataset.viewers, dataset.videos)
+    rows = o.observe(dataset.events.filter(recent), dataset.viewers, dataset.videos)
     return watch.look(signals.tally(rows, first, end), end).diagnosis
 
 
 def release_of(diagnosis: Diagnosis) -> str:
     """Which release a diagnosis blames, where it blames one."""
-    return diagnosis.feature.removesuffix(_CANARY)
+    return o.release_of(diagnosis.feature)
 
 
 def action(diagnosis: Diagnosis, replaceable: Collection[str]) -> Action:

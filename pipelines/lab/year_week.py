@@ -30,9 +30,9 @@ from experiments.config import ExperimentsConfig
 from monitoring.severity import Action
 from pipelines.gates.gates import Gate, blocking
 from pipelines.lab import loop as lab_loop
-from pipelines.lab import training, year_canary, year_gates, year_service, year_watch
+from pipelines.lab import training, year_canary, year_gates, year_service, year_training, year_watch
 from pipelines.lab import week as lab_week
-from pipelines.lab.config import ARMS, WEEK_DAYS
+from pipelines.lab.config import WEEK_DAYS
 from pipelines.lab.state import EVENTS, RECORD, Shelf, commit
 from pipelines.lab.year_config import BAD_SERVING, BAD_TRAINING, BLIND, FROZEN, SYSTEM, YearConfig
 from serving.live import LiveRelease
@@ -56,19 +56,20 @@ class Standing:
     alarm: str | None = None
     """Cause of last midnight's alarm."""
     distrusted: tuple[int, ...] = ()
-    """Weeks that nothing was learned from: they are no measure for those that follow."""
+    """Weeks that nothing is learned from, now or later: they are no measure for those that follow."""
 
 
 def live_week(world: World, config: YearConfig, seed: int, arm: str, week: int, shelf: Shelf) -> None:
     """Live through one week and keep it."""
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     at_work = _Week(world, config, seed, arm, week, shelf)
     for day in range(WEEK_DAYS):
         at_work.day(day)
 
     def write(folder: Path) -> None:
         at_work.train(folder)
-        record = at_work.record() | {"seconds": round(time.perf_counter() - began, 2)}
+        spent = {"whole": time.perf_counter() - began, "cpu": time.process_time() - worked}
+        record = at_work.record() | {"seconds": {name: round(seconds, 2) for name, seconds in spent.items()}}
         at_work.events.write_parquet(folder / EVENTS)
         (folder / RECORD).write_text(json.dumps(record, indent=1))
 
@@ -275,9 +276,8 @@ class _Week:
         dataset = lab_loop.dataset_of(self.world, self.log, lab, self.week + 1)
         if self.config.broken(BAD_TRAINING, self.week):
             dataset = replace(dataset, events=_booked_to_others(dataset.events, self.seed, self.week))
-        loaded = self._service(self.standing.live, self.end).loaded
-        towers = training.open_model(self._path(self.standing.live).parent, self.run).towers
-        training.next_release(dataset, training.Model(loaded, towers), ARMS["none"], lab, self.run, self.week, folder)
+        left_out = [(self.lab.starts_at(week), self.lab.starts_at(week + 1)) for week in self.standing.distrusted]
+        year_training.train(dataset, until, self.config, self.run, folder, left_out)
 
 
 def _booked_to_others(events: pl.DataFrame, seed: int, week: int) -> pl.DataFrame:

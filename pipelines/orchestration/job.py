@@ -6,7 +6,7 @@ a resume, in another process and perhaps much later, works on exactly what was a
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -41,6 +41,8 @@ class Request:
     """Absolute, of the log."""
     mapping: str | None = None
     """Absolute, of the TOML file that names the columns."""
+    shards: int = 1
+    """Among how many tasks the days of training rows are divided, at most. On one machine they work one after the other."""
 
     def config_of(self, seed: int) -> RunConfig:
         """The config with another seed; as it came for its own."""
@@ -48,11 +50,16 @@ class Request:
 
     def step(self, name: str, seed: int) -> str:
         """What a step that runs once per seed is called in the journal."""
-        return name if len(self.seeds) == 1 else f"{name}: seed {seed}"
+        return step_name(name, self.seeds, seed)
 
     def write(self, folder: Path) -> None:
         """Begin the run `folder`."""
         files.write_json(folder / REQUEST, configs.to_dict(self))
+
+
+def step_name(name: str, seeds: Sequence[int], seed: int) -> str:
+    """What a step that runs once per seed is called in the journal."""
+    return name if len(seeds) == 1 else f"{name}: seed {seed}"
 
 
 def read(folder: Path) -> Request:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import release
+from core import files, release
 from core.clock import stamp
 from core.errors import BadInput
+from data.lineage import FOLDER
 from pipelines.orchestration import job, launch
 from pipelines.orchestration import report as pipeline_report
 from pipelines.orchestration.journal import RunStatus
@@ -99,6 +100,11 @@ def of(space: Space, asked: str) -> Lineage:
     return Lineage(release_id, nodes, run.name if run else None)
 
 
+def keep(space: Space, found: Lineage) -> None:
+    """Leave the way to a release where the operations pages find it."""
+    files.write_json(space.path / FOLDER / f"{found.release_id}.json", found.to_json())
+
+
 def write(found: Lineage, path: Path) -> None:
     """The picture as a page that fetches nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,8 +115,9 @@ def write(found: Lineage, path: Path) -> None:
 
 def _products(space: Space, run: RunStatus) -> dict[str, str]:
     """Part → key of the product that it was, for the seed that was registered."""
-    request = job.read(space.pipeline / run.name)
-    names = {step: step if step == "features" else request.step(step, request.seeds[0]) for step in _PRODUCTS}
+    # Of the request only the seeds: a run of an older program may name settings that are gone.
+    seeds = json.loads((space.pipeline / run.name / job.REQUEST).read_text())["seeds"]
+    names = {step: step if step == "features" else job.step_name(step, seeds, seeds[0]) for step in _PRODUCTS}
     return {made: run.steps[names[step]].result for step, made in _PRODUCTS.items()}
 
 

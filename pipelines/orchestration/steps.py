@@ -1,12 +1,12 @@
 """What each step of `flow` does: ids of what it starts from in, the id of what it made out; the product itself is on the shelf.
 
-    ingest ─► validate ─► features ─► ┌ train retrieval ─► index ─► train ranker ─► evaluate ┐ ─► compare seeds
-                                      └ … once per seed …                                    ┘
+    ingest ─► validate ─► rows, per span of days ─► features
+        ─► ┌ train retrieval ─► index ─► train ranker ─► evaluate ┐ ─► compare seeds
+           └ … once per seed …                                    ┘
         ─► register ─► gates ─► deploy ─► monitor baseline ─► track
 
 These are the functions of `upnext train` (`run`), each between an open and a write: the same snapshot, config and code give the
-same release, bit by bit. Not kept are the features of the moment before each click: the two steps that train build them
-anew, in seconds. Libraries are imported by the step that needs them; torch alone costs more than most steps.
+same release, bit by bit. Libraries are imported by the step that needs them; torch alone costs more than most steps.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import config as configs
-from core.clock import stamp
+from core.clock import SystemClock, stamp
 from pipelines.orchestration.job import Job
 from pipelines.orchestration.products import Shelf
 from pipelines.progress import Stages
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from data.catalogue import Catalogue, ViewerTable
     from data.dataset import Dataset
     from data.splits import TimeSplit
+    from pipelines.fit import Material
 
 LEADERBOARD = "leaderboard.json"
 SEEDS = "seeds.json"
@@ -49,12 +50,32 @@ def ingest(job: Job) -> tuple[str, int]:
     return found.snapshot_id, loaded.log_offset
 
 
-def validate(job: Job, snapshot_id: str) -> None:
-    """Refuse a snapshot that nothing should be learned from."""
+def validate(job: Job, snapshot_id: str) -> list[list[int]]:
+    """Refuse a snapshot that nothing should be learned from; the spans of days whose rows are made in tasks of their own."""
     from data import profile, validation, versioning
+    from pipelines.orchestration import rows as training_rows
 
     dataset, accepted = versioning.open_snapshot(job.space.snapshots, snapshot_id), profile.accepted(job.space.snapshots)
-    job.note = validation.check(dataset, accepted=accepted).require().summary()
+    found = validation.check(dataset, accepted=accepted)
+    found.keep(job.space.path, snapshot_id, SystemClock().now())
+    job.note = found.require().summary()
+    until = _split(job, dataset).test_from
+    return [list(span) for span in training_rows.spans(dataset.events, until, job.request.shards)]
+
+
+def rows(job: Job, snapshot_id: str, span: Sequence[int]) -> str:
+    """The features of the moment before each click of some days."""
+
+    def write(folder: Path) -> None:
+        from pipelines.orchestration import rows as training_rows
+
+        log = _open(job, snapshot_id)
+        found = training_rows.build(log.dataset.events, log.early, log.viewers, (span[0], span[1]))
+        training_rows.write(found, folder)
+        job.note = f"{len(found):,} clicks"
+
+    made = job.make("rows", (*_LOG, "features"), write, snapshot=snapshot_id, span=list(span), **_labels(job))
+    return made.key
 
 
 def features(job: Job, snapshot_id: str) -> str:
@@ -69,7 +90,7 @@ def features(job: Job, snapshot_id: str) -> str:
     return job.make("features", (*_LOG, "features"), write, snapshot=snapshot_id, **_labels(job)).key
 
 
-def train_retrieval(job: Job, snapshot_id: str) -> str:
+def train_retrieval(job: Job, snapshot_id: str, rows: Sequence[str]) -> str:
     """Both towers twice: as the ranker may see them (`first`), and trained on to the end (`last`)."""
     config = job.config
 
@@ -78,7 +99,7 @@ def train_retrieval(job: Job, snapshot_id: str) -> str:
         from retrieval import export
 
         log = _open(job, snapshot_id)
-        material, split = fit.prepare(log.dataset, log.catalogue, log.viewers, log.split, log.early), log.split
+        material, split = _material(job, log, rows), log.split
         first = fit.towers(material, config, until=split.ranker_from, advance=_part(job.advance, 0.0, 0.7))
         last = fit.towers(material, config, until=split.test_from, warm_start=first, advance=_part(job.advance, 0.7, 1.0))
         for name, towers, at in (("first", first, split.ranker_from), ("last", last, log.dataset.end_at)):
@@ -105,7 +126,7 @@ def index(job: Job, snapshot_id: str, towers: str) -> str:
     return job.make("index", _EVERYTHING, write, snapshot=snapshot_id, towers=towers, **inputs).key
 
 
-def train_ranker(job: Job, snapshot_id: str, towers: str) -> str:
+def train_ranker(job: Job, snapshot_id: str, rows: Sequence[str], towers: str) -> str:
     """The ranker, on rows that the first towers have not seen."""
     first = job.shelf.find("towers", towers).files / "first"
 
@@ -114,9 +135,9 @@ def train_ranker(job: Job, snapshot_id: str, towers: str) -> str:
         from ranking import export
 
         log = _open(job, snapshot_id)
-        material = fit.prepare(log.dataset, log.catalogue, log.viewers, log.split, log.early)
-        rows = fit.ranking_data_from(material, job.config, first)
-        ranker = fit.ranker_on(rows, material, job.config, job.advance)
+        material = _material(job, log, rows)
+        learned = fit.ranking_data_from(material, job.config, first)
+        ranker = fit.ranker_on(learned, material, job.config, job.advance)
         export.export(ranker, folder)
         job.note = ", ".join(ranker.heads)
 
@@ -262,6 +283,7 @@ def track(job: Job, snapshot_id: str, release_id: str) -> None:
     """The run among all recorded runs (`upnext runs`), the release among the registered models."""
     from core import release
     from pipelines import tracking
+    from pipelines.orchestration import lineage
     from pipelines.releases import registry
 
     rows = release.load(job.space.releases, release_id).manifest.metrics["leaderboard"]
@@ -269,6 +291,7 @@ def track(job: Job, snapshot_id: str, release_id: str) -> None:
     metrics = {name: value for name, value in named.items() if value is not None}
     names = {"data": job.space.name, "snapshot": snapshot_id, "release": release_id}
     recorded = tracking.record(job.space.path.parent, "pipeline", job.config, metrics, job.stages, **names)
+    lineage.keep(job.space, lineage.of(job.space, release_id))
     job.note = f"{recorded}; {registry.sync(job.space)}"
 
 
@@ -287,13 +310,28 @@ class _Log:
 def _open(job: Job, snapshot_id: str) -> _Log:
     from data import versioning
     from data.catalogue import ViewerTable
-    from data.splits import global_time_split
     from pipelines import labelling
 
-    dataset, cuts = versioning.open_snapshot(job.space.snapshots, snapshot_id), job.config.split
-    split = global_time_split(dataset.events, cuts.test_fraction, cuts.ranker_fraction)
+    dataset = versioning.open_snapshot(job.space.snapshots, snapshot_id)
+    split = _split(job, dataset)
     released, early = labelling.catalogues(dataset, split, job.space.path, wanted=job.config.labels)
     return _Log(dataset, released, early, ViewerTable.of(dataset.viewers), split)
+
+
+def _split(job: Job, dataset: "Dataset") -> "TimeSplit":
+    from data.splits import global_time_split
+
+    return global_time_split(dataset.events, job.config.split.test_fraction, job.config.split.ranker_fraction)
+
+
+def _material(job: Job, log: _Log, rows: Sequence[str]) -> "Material":
+    """What both stages are trained from, with the rows that other tasks have made."""
+    from pipelines import fit
+    from pipelines.orchestration import rows as training_rows
+
+    parts = [training_rows.read(job.shelf.find("rows", key).files) for key in rows]
+    clicks = training_rows.clicks(log.dataset.events, log.early, log.viewers, log.split.test_from, parts)
+    return fit.Material(log.dataset, log.catalogue, log.early, log.viewers, log.split, clicks)
 
 
 def _labels(job: Job) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Ranking measured between two files of any rated log: learn from one, be measured on the other, next to tuned LightGBM.
 
     read → settings of both models, chosen inside the training file → both fitted on all of it → the held-out file is opened
-        → features frozen at the end of the training file → report
+        → features frozen at the end of the training file → report on the ranker, on LightGBM and on both together
 
 Labels of the held-out file are used for nothing but its figures.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from core import config as configs
 from core.errors import BadInput
+from core.inference import Interval
 from core.rng import stream
 from pipelines.progress import Stages
 from pipelines.rated import log as rated_log
@@ -24,7 +25,18 @@ from pipelines.rated import trees as rated_trees
 from pipelines.rated.features import RatedFeatures, Table
 from pipelines.rated.log import BINARY, HEADS, RatedLog
 from pipelines.rated.report import RankingReport, auc_gain, figures
-from pipelines.rated.tuning import RANKER, TREES, Chosen, RankFilesConfig, Scores, choose, through, training_part
+from pipelines.rated.tuning import (
+    RANKER,
+    TOGETHER,
+    TREES,
+    Chosen,
+    RankFilesConfig,
+    Scores,
+    choose,
+    through,
+    together,
+    training_part,
+)
 
 
 def configure(assignments: Sequence[str]) -> RankFilesConfig:
@@ -67,7 +79,8 @@ def evaluate(train: Path, held_out: Path, config: RankFilesConfig, stages: Stage
     with stages("held-out file") as stage:
         rows = rated_log.read(held_out)
         table = features.table(rows, np.minimum(rows.at, log.at[-1] + 1))
-        raw = {RANKER: ranker.raw_scores(table.values_QF), TREES: _tree_scores(trees, table)}
+        raw: dict[str, Scores] = {RANKER: ranker.raw_scores(table.values_QF), TREES: _tree_scores(trees, table)}
+        raw[TOGETHER] = together(raw, chosen.shares)
         stage.note = f"{len(rows):,} rows"
     return _report(rows, raw, chosen, log, config)
 
@@ -78,8 +91,8 @@ def _tree_scores(trees: Mapping[str, lgb.Booster], table: Table) -> Scores:
 
 def _report(rows: RatedLog, raw: Mapping[str, Scores], chosen: Chosen, log: RatedLog, config: RankFilesConfig) -> RankingReport:
     """Calibrated scores against the labels of the held-out file."""
-    heads: dict[str, dict[str, dict[str, Any]]] = {RANKER: {}, TREES: {}}
-    gain = {}
+    heads: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in raw}
+    gain: dict[str, dict[str, Interval]] = {RANKER: {}, TOGETHER: {}}
     for head in [head for head in HEADS if head in rows.labels and head in raw[RANKER]]:
         known = ~np.isnan(rows.labels[head])
         if not known.any():
@@ -88,8 +101,9 @@ def _report(rows: RatedLog, raw: Mapping[str, Scores], chosen: Chosen, log: Rate
         for model, scores in raw.items():
             heads[model][head] = figures(head, labels, chosen.calibrations[model][head](scores[head][known]), viewers)
         if head in BINARY and 0 < labels.sum() < len(labels):
-            random = stream(config.seed, "ranking gain", head)
-            gain[head] = auc_gain(labels, raw[RANKER][head][known], raw[TREES][head][known], viewers, random)
+            for model, found in gain.items():
+                random = stream(config.seed, "ranking gain", head)
+                found[head] = auc_gain(labels, raw[model][head][known], raw[TREES][head][known], viewers, random)
     facts = {
         "rows": {"train": len(log), "held_out": len(rows)},
         "watch": "gamma deviance for both models; MAE is of the median, a line in logs of the predicted mean",
@@ -97,10 +111,19 @@ def _report(rows: RatedLog, raw: Mapping[str, Scores], chosen: Chosen, log: Rate
             "config": configs.to_dict(config),
             RANKER: [configs.to_dict(member) for member in chosen.members],
             TREES: {head: asdict(settings) for head, settings in chosen.trees.items()},
+            TOGETHER: dict(chosen.shares),
         },
         "tuned_auc": dict(chosen.auc),
     }
-    return RankingReport(heads[RANKER], heads[TREES], gain, _omitted(log, rows, heads[RANKER]), facts)
+    return RankingReport(
+        heads=heads[TOGETHER],
+        alone=heads[RANKER],
+        baseline=heads[TREES],
+        gain=gain[TOGETHER],
+        gain_alone=gain[RANKER],
+        omitted=_omitted(log, rows, heads[RANKER]),
+        facts=facts,
+    )
 
 
 def _omitted(log: RatedLog, rows: RatedLog, measured: Mapping[str, Any]) -> dict[str, str]:

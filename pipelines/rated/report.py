@@ -40,13 +40,17 @@ def calibration(head: str, labels: Floats, raw: Floats) -> Calibration:
 
 @dataclass(frozen=True)
 class RankingReport:
-    """The ranker and its baseline on the same rows."""
+    """The ranker with its baseline's say, the ranker alone and the baseline on the same rows."""
 
     heads: Mapping[str, Mapping[str, Any]]
-    """Figures by head."""
+    """Figures by head, of ranker and baseline together."""
+    alone: Mapping[str, Mapping[str, Any]]
+    """Of the ranker by itself."""
     baseline: Mapping[str, Mapping[str, Any]]
     gain: Mapping[str, Interval]
-    """AUC gained over the baseline, by binary head."""
+    """AUC gained over the baseline by both together, by binary head."""
+    gain_alone: Mapping[str, Interval]
+    """By the ranker alone."""
     omitted: Mapping[str, str]
     """Head → reason in plain words."""
     facts: Mapping[str, Any]
@@ -54,19 +58,20 @@ class RankingReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        gain = {head: {"auc": found.mean, "low": found.low, "high": found.high} for head, found in self.gain.items()}
-        return {"heads": self.heads, "baseline": self.baseline, "gain": gain, "omitted": self.omitted, **self.facts}
+        heads = {"heads": self.heads, "alone": self.alone, "baseline": self.baseline}
+        gains = {"gain": _plain(self.gain), "gain_alone": _plain(self.gain_alone)}
+        return {**heads, **gains, "omitted": self.omitted, **self.facts}
 
     def to_table(self) -> Table:
         """For a terminal."""
-        table = Table(box=SIMPLE, title="ranker / tuned LightGBM on the same features, held-out rows")
+        title = "ranker and tuned LightGBM together / LightGBM, same features, held-out rows"
+        table = Table(box=SIMPLE, title=title)
         names = ("auc", "gauc", "logloss", "ece", "mae")
-        for name in ("head", *names, "AUC gained"):
+        for name in ("head", *names, "AUC gained", "by the ranker alone"):
             table.add_column(name, justify="left" if name == "head" else "right")
         for head, found in self.heads.items():
             cells = [_pair(found.get(name), self.baseline[head].get(name)) for name in names]
-            gain = self.gain.get(head)
-            table.add_row(head, *cells, f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]" if gain else "")
+            table.add_row(head, *cells, _interval(self.gain.get(head)), _interval(self.gain_alone.get(head)))
         for head, reason in self.omitted.items():
             table.add_row(head, reason, style="dim")
         return table
@@ -135,6 +140,14 @@ def _median_line(raw: Floats, labels: Floats) -> tuple[float, float]:
 
 def _pair(first: float | None, second: float | None) -> str:
     return "" if first is None or second is None else f"{first:.4f} / {second:.4f}"
+
+
+def _interval(gain: Interval | None) -> str:
+    return rf"{gain.mean:+.4f} \[{gain.low:+.4f}, {gain.high:+.4f}]" if gain else ""
+
+
+def _plain(gain: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {head: {"auc": found.mean, "low": found.low, "high": found.high} for head, found in gain.items()}
 
 
 def _number(value: float) -> float | None:

@@ -1,7 +1,11 @@
 """Settings of the ranker and of LightGBM for a rated log, chosen on the last part of the training file as if it were held out.
 
 Both models learn from the same earlier rows, are tried with equally many settings (LightGBM: for each head), are judged by AUC
-(for watched seconds: gamma deviance), and get their calibration from the later rows. Knows nothing of the held-out file.
+(for watched seconds: gamma deviance), and get their calibration from the later rows. So does what they say together,
+
+    raw = (1 − share) · raw of the ranker + share · raw of LightGBM         with the head's best share of a few,
+
+for they err differently. Knows nothing of the held-out file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +26,8 @@ from pipelines.rated.report import Calibration, calibration
 from pipelines.rated.trees import Labelled, TreeSettings
 from ranking.config import RankerConfig
 
-RANKER, TREES = "ranker", "lightgbm"
+RANKER, TREES, TOGETHER = "ranker", "lightgbm", "together"
+_SHARES = (0.0, 0.25, 0.5, 0.75)
 Scores = Mapping[str, Floats]
 """Raw scores by head: log-odds, and log seconds for watch."""
 
@@ -67,6 +72,8 @@ class Chosen:
     """The rankers to be averaged."""
     trees: Mapping[str, TreeSettings]
     """By head."""
+    shares: Mapping[str, float]
+    """Of LightGBM in what both say together, by head."""
     calibrations: Mapping[str, Mapping[str, Calibration]]
     """By model and head."""
     auc: Mapping[str, float]
@@ -95,16 +102,22 @@ def choose(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig
         stage.note = f"{len(part.rows):,} rows to learn from, {len(held.rows):,} later ones"
     with stages("ranker settings") as stage:
         members, scores = _members(part, held, config, stage)
-        scores = {head: raw for head, raw in scores.items() if not np.isnan(held.rows.labels[head]).all()}
-        auc = {RANKER: _mean_auc(held.rows, scores)}
-        calibrations = {RANKER: _calibrate(held.rows, scores)}
-        stage.note = f"mean AUC {auc[RANKER]:.4f}, best {len(members)} of {config.trials}"
+        raw: dict[str, Scores] = {
+            RANKER: {head: mine for head, mine in scores.items() if not np.isnan(held.rows.labels[head]).all()}
+        }
+        stage.note = f"mean AUC {_mean_auc(held.rows, raw[RANKER]):.4f}, best {len(members)} of {config.trials}"
     with stages("lightgbm settings") as stage:
-        trees, scores = _trees(part, held, tuple(scores), config, stage)
-        auc[TREES] = _mean_auc(held.rows, scores)
-        calibrations[TREES] = _calibrate(held.rows, scores)
-        stage.note = f"mean AUC {auc[TREES]:.4f}, best of {config.trials} for each head"
-    return Chosen(members, trees, calibrations, auc)
+        trees, raw[TREES] = _trees(part, held, tuple(raw[RANKER]), config, stage)
+        stage.note = f"mean AUC {_mean_auc(held.rows, raw[TREES]):.4f}, best of {config.trials} for each head"
+    shares = {head: _share(held.rows, head, raw) for head in raw[RANKER]}
+    raw[TOGETHER] = together(raw, shares)
+    calibrations = {model: _calibrate(held.rows, scores) for model, scores in raw.items()}
+    return Chosen(members, trees, shares, calibrations, {model: _mean_auc(held.rows, scores) for model, scores in raw.items()})
+
+
+def together(raw: Mapping[str, Scores], shares: Mapping[str, float]) -> dict[str, Floats]:
+    """What both say of some rows, head by head."""
+    return {head: (1 - share) * raw[RANKER][head] + share * raw[TREES][head] for head, share in shares.items()}
 
 
 def through(stage: Stage, number: int, count: int) -> rated_ranker.OnStep:
@@ -150,6 +163,18 @@ def _trees(
 
 def _tried(stage: Stage, number: int, heads: int, trials: int, trial: int) -> None:
     stage.advance((number + (trial + 1) / trials) / heads)
+
+
+def _share(rows: RatedLog, head: str, raw: Mapping[str, Scores]) -> float:
+    """The best of a few for the head; of equals the smallest."""
+
+    def value(share: float) -> float:
+        labels, scores = _known(rows, head, together(raw, {head: share}))
+        if head in BINARY:
+            return float(np.nan_to_num(metrics.auc(labels, scores)))
+        return -float((scores + labels * np.exp(-scores)).mean())  # gamma deviance, up to a constant
+
+    return max(_SHARES, key=value)
 
 
 def _mean_auc(rows: RatedLog, scores: Scores) -> float:

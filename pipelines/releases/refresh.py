@@ -9,8 +9,9 @@ What waits for the next training, because a release holds no weights that could 
 on its content and attributes, as in `serving.fresh_videos`), new categories, channels and languages (they count as unknown),
 attributes of new viewers, the layers of towers and ranker, and their calibration.
 
-The result must agree with the release that it comes from (`serving.verification`). Its quality cannot be measured offline:
-every click in the log has gone into its statistics, so its split has no test period.
+The result must agree with the release that it comes from (`serving.verification`), and to serve it must pass gates of its own
+(`pipelines.gates.refreshed`). Its quality cannot be measured offline: every click in the log has gone into its statistics, so
+its split has no test period.
 """
 
 import json
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from core import columns as c
-from core import config as configs
 from core import events as ev
 from core import release
 from core.errors import BadInput
@@ -36,9 +36,8 @@ from data.dataset import Dataset
 from data.lineage import Origin
 from data.splits import TimeSplit
 from features.memory_store import MemoryStore
-from pipelines import provenance
+from pipelines import presets, promote, provenance
 from pipelines.ingest import live_events
-from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.releases import files as release_files
 from pipelines.releases import history, publish
@@ -107,11 +106,12 @@ def refresh(space: Space, signed: Signed, stages: Stages, *, to: str = "live") -
         space: whose live release is refreshed.
         signed: for the history.
         stages: progress.
-        to: which pointer names it then: `live`, or `candidate` for an experiment or a shadow.
+        to: which pointer names it then: `live`, which asks its gates, or `candidate` for an experiment or a shadow.
 
     Raises:
         BadInput: no such target, nothing is live, or the snapshot that it was made from is gone.
-        ReleaseRefused: the result does not work, or agrees too little with the live release.
+        ReleaseRefused: the result does not work, agrees too little with the live release, or is refused by its gates; it is
+            the candidate then.
     """
     if to not in TARGETS:
         raise BadInput(f"a refreshed release becomes {' or '.join(TARGETS)}, not '{to}'")
@@ -137,11 +137,15 @@ def refresh(space: Space, signed: Signed, stages: Stages, *, to: str = "live") -
         found = _verify(staged.path, loaded)
         stage.note = ", ".join(f"{name} agree by {value:.2f}" for name, value in found.items())
     with stages("publish") as stage:
-        config, told = configs.from_dict(RunConfig, loaded.lineage["run"]), {"agreement": found, "refresh_of": before_id}
+        config, told = presets.recorded(loaded.lineage["run"]), {"agreement": found, "refresh_of": before_id}
         made = publish.register(staged, space, snapshot.snapshot_id, config, told).release_id
-        history.move(space, to, made, signed, f"refresh of {before_id}")
         shutil.rmtree(staged.path, ignore_errors=True)
         stage.note = made
+    why = f"refresh of {before_id}"
+    if to == "live":
+        promote.enter(space, made, signed, promote.Reasons(why), stages)
+    else:
+        history.move(space, to, made, signed, why)
     return _told(made, before_id, material, found, to, stages)
 
 
@@ -176,7 +180,7 @@ def _write(path: Path, material: _Material) -> Staged:
     shutil.copytree(loaded.path, path, ignore=shutil.ignore_patterns(release.MANIFEST))
     _write_towers(path, material)
     _write_ranker(path, material)
-    config, split = configs.from_dict(RunConfig, loaded.lineage["run"]), loaded.lineage["split"]
+    config, split = presets.recorded(loaded.lineage["run"]), loaded.lineage["split"]
     whole = TimeSplit(split["ranker_from"], dataset.end_at + 1, dataset.end_at + 1)
     release_files.write_features(path, dataset, catalogue, loaded.viewers, loaded.definitions)
     release_files.write_index(path, path, dataset, catalogue, whole, config.index)

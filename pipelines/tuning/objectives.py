@@ -21,46 +21,48 @@ from pipelines.evaluation.leaderboard import MAIN
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.tuning.search import Rungs
+from retrieval.config import SOLVED
 from retrieval.tunable import tunables
 
 
 @dataclass(frozen=True)
 class Target:
-    """A model of ours: which part of the config decides it, and what to measure."""
+    """A model of ours: which part of the config decides it, and what is searched."""
 
     section: str
-    """`{order}` stands for ordered or unordered, whichever the file is."""
-    measured: str
-    """The row of the leaderboard."""
-    epochs: str
-    """The key that says how long it trains."""
     space: Space
+    epochs: str | None = None
+    """The key that says how long it trains; None for what is solved for."""
 
 
-TARGETS = {
-    "two_tower": Target(
-        section="files.{order}",
-        measured="two_tower",
-        epochs="epochs",
-        space={
-            "learning_rate": Range(3e-4, 1e-2, log=True),
-            "temperature": Range(0.03, 0.2, log=True),
-            "dim": (32, 64, 128),
-            "id_dropout": Range(0.0, 0.3, points=3),
-        },
-    ),
-    "ranker": Target(
-        section="ranker",
-        measured="two_stage",
-        epochs="max_epochs",
-        space={
-            "learning_rate": Range(5e-4, 1e-2, log=True),
-            "weight_decay": Range(1e-6, 1e-3, log=True),
-            "cross_layers": (1, 2, 3),
-        },
-    ),
+TRAINED_TOWERS: Space = {
+    "learning_rate": Range(3e-4, 1e-2, log=True),
+    "temperature": Range(0.03, 0.2, log=True),
+    "dim": (32, 64, 128),
+    "id_dropout": Range(0.0, 0.3, points=3),
 }
-"""Our models that can be tuned, by name."""
+SOLVED_TOWERS: Space = {
+    "dim": (128, 256, 512),
+    "solved.alpha": Range(4.0, 32.0, log=True, points=3),
+    "solved.l2": Range(0.002, 0.05, log=True),
+    "solved.ridge": Range(3.0, 300.0, log=True, points=3),
+    "solved.mix": Range(0.0, 2.8, points=3),
+}
+RANKER: Space = {
+    "learning_rate": Range(5e-4, 1e-2, log=True),
+    "weight_decay": Range(1e-6, 1e-3, log=True),
+    "cross_layers": (1, 2, 3),
+}
+OURS = ("two_tower", "ranker")
+"""Our models that can be tuned."""
+
+
+def target(model: str, config: RunConfig, *, ordered: bool) -> Target:
+    """One of `OURS` for a file with or without order: what is searched follows the kind of towers that it asks for."""
+    if model == "ranker":
+        return Target("files.ranker", RANKER, "max_epochs")
+    plan, section = (config.files.ordered, "files.ordered") if ordered else (config.files.unordered, "files.unordered")
+    return Target(section, SOLVED_TOWERS) if plan.viewer == SOLVED else Target(section, TRAINED_TOWERS, "epochs")
 
 
 @dataclass
@@ -91,49 +93,51 @@ class FileObjective:
         Raises:
             BadInput: no such model, or the file lacks what it needs.
         """
-        if self.model in TARGETS:
+        if self.model in OURS:
             return None
         log, limit = self.log, self.config.evaluation.ease_videos
         known = tunables(timed=log.timed, ordered=log.interactions.ordered, max_ease_videos=limit)
         if self.model not in known or not known[self.model].space:
-            names = [*TARGETS, *(name for name, tunable in known.items() if tunable.space)]
+            names = [*OURS, *(name for name, tunable in known.items() if tunable.space)]
             raise BadInput(f"there is no model '{self.model}' to tune on this file; known: {', '.join(names)}")
         return BaselineObjective(known[self.model], self.inside[0].interactions, self.inside[1])
 
     @property
     def space(self) -> Space:
         """What is searched where nothing else is asked for."""
-        return TARGETS[self.model].space if self.baseline is None else self.baseline.tunable.space
+        return self.target.space if self.baseline is None else self.baseline.tunable.space
+
+    @cached_property
+    def target(self) -> Target:
+        """What decides a model of ours on this file."""
+        return target(self.model, self.config, ordered=self.log.interactions.ordered)
 
     @property
     def rungs(self) -> Rungs | None:
         """How long asha trains the model; None where it has no epochs."""
-        if self.model not in TARGETS:
+        if self.model not in OURS or self.target.epochs is None:
             return None
         section: Any = self.config
-        for name in self._section.split("."):
+        for name in self.target.section.split("."):
             section = getattr(section, name)
-        return Rungs(most=getattr(section, TARGETS[self.model].epochs))
+        return Rungs(most=getattr(section, self.target.epochs))
 
     def flags(self, settings: Settings) -> list[str]:
         """The settings as `section.key=value`, for `--set`; none for a baseline, which no config decides."""
-        if self.model not in TARGETS:
+        if self.model not in OURS:
             return []
-        return [f"{self._section}.{name}={json.dumps(value)}" for name, value in settings.items()]
+        return [f"{self.target.section}.{name}={json.dumps(value)}" for name, value in settings.items()]
 
     def __call__(self, settings: Settings, epochs: int | None) -> float:
         """See Objective."""
         if self.baseline is not None:
             return self.baseline(settings, epochs)
-        from pipelines.evaluation.bare_files import two_stages  # torch: seconds to import
+        from pipelines.evaluation import bare_files  # torch: seconds to import
 
-        target = TARGETS[self.model]
-        if epochs is not None:
-            settings = {**settings, target.epochs: epochs}
+        if epochs is not None and self.target.epochs is not None:
+            settings = {**settings, self.target.epochs: epochs}
         log, validation = self.inside
-        fitted = two_stages(log, configs.override(self.config, self.flags(settings)), Stages())
-        return float(measure(fitted.models[target.measured], validation)[MAIN].mean())
-
-    @property
-    def _section(self) -> str:
-        return TARGETS[self.model].section.format(order="ordered" if self.log.interactions.ordered else "unordered")
+        config = configs.override(self.config, self.flags(settings))
+        if self.model == "two_tower":
+            return float(measure(bare_files.first_stage(log, config), validation)[MAIN].mean())
+        return float(measure(bare_files.two_stages(log, config, Stages()).models["two_stage"], validation)[MAIN].mean())

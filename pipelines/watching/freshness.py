@@ -1,15 +1,46 @@
-"""What a running service says of the age of its features (`features.freshness`), asked over HTTP."""
+"""The age of features (`features.freshness`) as a running service tells it over HTTP, and the alarm that follows."""
 
 import json
 import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from core.clock import SECOND_MS
 from core.errors import BadInput
+from monitoring.alerts import Alert, FileSink, LogSink, send
+from monitoring.severity import Action, Severity
+from pipelines.spaces import Space
+from pipelines.watching.monitor import ALERTS
 
 _TIMEOUT_S = 5.0
 
 
-def ask(url: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Ages:
+    """What the service said."""
+
+    at: int
+    """Instant, in the time of its log."""
+    groups: Sequence[dict[str, Any]]
+    """See `features.freshness.Age`."""
+
+    @property
+    def alert(self) -> Alert | None:
+        """What people are told; None while every group is within its budget."""
+        late = [group for group in self.groups if group["late"]]
+        if not late:
+            return None
+        ages = [0 if group["age_s"] is None else round(group["age_s"] * SECOND_MS) for group in late]
+        said = (f"{one['group']} is {_age(one['age_s'])} old, {one['budget_s']:,.0f} s are allowed" for one in late)
+        return Alert(
+            at=self.at, severity=str(Severity.MODERATE), cause="features_late", step="features",
+            feature=", ".join(group["group"] for group in late), segment="all", action=str(Action.REPORT),
+            since_at=self.at - max(ages), because="; ".join(said), evidence=tuple(late),
+        )  # fmt: skip
+
+
+def ask(url: str) -> Ages:
     """The ages of all groups.
 
     Raises:
@@ -18,8 +49,19 @@ def ask(url: str) -> list[dict[str, Any]]:
     address = f"{url.rstrip('/')}/ops/summary"
     try:
         with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as response:
-            return list(json.loads(response.read())["freshness"])
+            said = json.loads(response.read())
+            return Ages(int(said["at"]), said["freshness"])
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"{address} does not say how fresh features are ({error}); start `upnext serve`, or name it with --url"
         ) from error
+
+
+def tell(space: Space, alert: Alert) -> list[str]:
+    """Send the alarm to the log and the space's file of alarms; what was done, in words."""
+    path = space.path / ALERTS
+    return [f"wrote {path}", *send(alert, [LogSink(), FileSink(path)])]
+
+
+def _age(seconds: float | None) -> str:
+    return "nobody knows how" if seconds is None else f"{seconds:,.0f} s"

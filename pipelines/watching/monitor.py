@@ -7,13 +7,15 @@ shown videos, and what the log says of a feedback loop. Predictions are there wh
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from core import columns as c
@@ -24,7 +26,7 @@ from core.inference import benjamini_hochberg
 from core.metrics import ece
 from data import dataset as datasets
 from data import versioning
-from data.catalogue import Catalogue, ViewerTable
+from data.catalogue import LABEL, Catalogue, ViewerTable
 from data.dataset import Dataset
 from data.labels import definitions as labels
 from features import offline
@@ -38,8 +40,10 @@ from monitoring.severity import Diagnosis, respond, shifted
 from monitoring.watch import Look
 from pipelines import ingest, promote
 from pipelines.progress import Stages
+from pipelines.releases import canary
 from pipelines.releases.history import Signed
 from pipelines.spaces import Space
+from serving.releases import CATALOGUE
 
 ALERTS = "alerts.jsonl"
 _ROWS_PER_DAY = 1_500
@@ -161,7 +165,7 @@ def keep(space: Space, found: DayReport) -> None:
 
 
 class SpaceResponder:
-    """A Responder over the files of a space: rolling back moves the pointer `live`, which the service follows.
+    """A Responder over the files of a space: rolling back moves the pointer `live`, which servers follow, or stops a canary.
 
     Everything else is a line in `alerts.jsonl`, which `upnext schedule add --alarm` waits for.
     """
@@ -174,8 +178,18 @@ class SpaceResponder:
         """In words."""
 
     def rollback(self) -> str:
-        """See Responder. Raises ReleaseRefused without a previous release."""
-        previous = promote.roll_back(self._space, Signed("monitor", self._at), self._alert.headline)
+        """See Responder.
+
+        Raises:
+            ReleaseRefused: there is no previous release.
+            BadInput: a canary is to blame, and has ended.
+        """
+        signed = Signed("monitor", self._at)
+        if o.in_canary(self._alert.feature):
+            ended = canary.stop(self._space, signed, self._alert.headline)
+            self.done.append(f"the canary of {ended.release_id} is stopped")
+            return ended.live_id
+        previous = promote.roll_back(self._space, signed, self._alert.headline)
         self.done.append(f"live → {previous}")
         return previous
 
@@ -199,7 +213,7 @@ def act(space: Space, report: DayReport, at: int, webhook: str | None = None) ->
     responder = SpaceResponder(space, report.alert, at, webhook)
     try:
         respond(report.diagnosis, responder)
-    except ReleaseRefused as error:
+    except (BadInput, ReleaseRefused) as error:
         responder.done.append(f"not rolled back: {error}")
         responder.report(report.diagnosis)
     return responder.done
@@ -210,14 +224,21 @@ def _open(space: Space) -> tuple[str, int, Dataset]:
     live = release.resolve(space.releases, "live")
     if live is None:
         raise BadInput(f"nothing is live in '{space.name}'; run `upnext train` first")
-    dataset = versioning.open_snapshot(space.snapshots, release.load(space.releases, live).manifest.snapshot)
+    released = release.load(space.releases, live)
+    dataset = versioning.open_snapshot(space.snapshots, released.manifest.snapshot)
     trained, (frames, _) = dataset.end_at, ingest.live_events(space)
     if not dataset.has_impressions:
         raise BadInput(f"the log of '{space.name}' says what was watched, not what was shown; there is nothing to compare")
     if frames:
         events = pl.concat([dataset.events, *frames], how="vertical_relaxed").unique(c.EVENT_ID, keep="first")
         dataset = datasets.make(dataset.name, events, dataset.viewers, dataset.videos)
-    return live, trained, dataset
+    return live, trained, replace(dataset, videos=with_labels(dataset.videos, released.path))
+
+
+def with_labels(videos: pl.DataFrame, released: Path) -> pl.DataFrame:
+    """Videos with the labels that a release serves, p(clickbait) and p(kids), where it has any; null for newer videos."""
+    known = pl.read_parquet(released / CATALOGUE).select(c.VIDEO_ID, cs.starts_with(LABEL))
+    return videos.join(known, on=c.VIDEO_ID, how="left", maintain_order="left")
 
 
 def choose_days(dataset: Dataset, trained_until: int, day: str | None) -> Days:

@@ -8,6 +8,7 @@ from app import fakes
 from app.main import create_app
 from core.clock import SystemClock
 from tests import browsing
+from tests.app.test_reports import REPORTS
 from tests.app.test_tables import SAID
 from tests.browsing import find, press, says, titles, wait
 
@@ -61,7 +62,7 @@ BOARD = {
 
 @pytest.fixture(scope="module")
 def site():
-    return replace(fakes.services(SystemClock()), scoreboard=lambda: BOARD, tables=lambda: SAID)
+    return replace(fakes.services(SystemClock()), scoreboard=lambda: BOARD, tables=lambda: SAID, reports=lambda: REPORTS)
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +243,18 @@ def test_the_page_of_releases_says_what_serves_and_why_it_may_not_be_changed(pag
     assert [entry["level"] for entry in page.get_log("browser")] == ["SEVERE"]  # the browser's own word on a 403
 
 
+def test_the_page_of_reports_draws_each_and_says_which_command_makes_what_is_missing(page, url, site):
+    page.get(f"{url}/ops/reports")
+    for where, text in (
+        ("#lineage", "source world"), ("#gates", "passed"), ("#validation", "all checks passed"),
+        ("#drift", "Nothing remarkable"),
+    ):  # fmt: skip
+        says(page, where, text)
+    with browsing.served(create_app(replace(site, reports=lambda: {}))) as empty:
+        page.get(f"{empty}/ops/reports")
+        says(page, "#gates", "Nothing yet: run upnext release gates <release>.")
+
+
 def test_the_theme_switch_is_kept(page, url):
     page.get(url)
     dark = "return matchMedia('(prefers-color-scheme: dark)').matches"
@@ -256,7 +269,7 @@ def test_every_control_has_a_name(page, url):
         "return [...document.querySelectorAll('a, button, input')].filter((e) => !(e.textContent.trim() || "
         "e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"
     )
-    for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/tables"):
+    for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/reports", "/ops/tables"):
         page.get(f"{url}{path}")
         wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
         assert page.execute_script(nameless) == []
@@ -265,7 +278,7 @@ def test_every_control_has_a_name(page, url):
 def test_nothing_overflows_a_narrow_screen(page, url):
     page.set_window_size(500, 860)
     try:
-        for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/tables", "/docs"):
+        for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/reports", "/ops/tables", "/docs"):
             page.get(f"{url}{path}")
             wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
             assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")

@@ -12,7 +12,9 @@ WEB = Path(app.pages.__file__).parent / "web"
 HTML = {"accept": "text/html"}
 
 
-@pytest.mark.parametrize("path", ["/", "/?q=star", "/?category=Chess", "/watch/5", "/ops", "/ops/tables", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?q=star", "/?category=Chess", "/watch/5", "/ops", "/ops/reports", "/ops/tables", "/docs"]
+)
 def test_pages_are_html(reader, path):
     answer = reader.get(path)
     assert answer.status_code == 200

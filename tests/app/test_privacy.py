@@ -3,9 +3,17 @@ from itertools import count
 
 import pytest
 
+from app.privacy import PageRecords
 from app.schemas import Deleted, ViewerData
+from app.scoreboard import Scoreboard
 from core.errors import LogUnavailable, StoreUnavailable
 from core.ids import to_id
+from core.policy import Request
+from serving import fakes as stand_ins
+from serving import met
+from serving.counterfactual import FOLDER, Recorder, Subjects, Writer
+from serving.recommender import Recommender
+from serving.witness import Notebook
 
 ADMIN = {"authorization": "Bearer open sesame"}
 EVENTS = [{"kind": kind, "viewer_id": viewer, "video_id": "5"} for viewer in ("3", "4") for kind in ("click", "like")]
@@ -34,9 +42,9 @@ def test_an_export_holds_what_is_known_and_nobody_elses(client, site):
 
 def test_an_unknown_viewer_is_nothing_and_no_error(client):
     held = client.get("/viewers/never came/data", headers=ADMIN).json()
-    assert held == {"viewer_id": "never came", "profile": None, "events": [], "features": {}}
+    assert held == {"viewer_id": "never came", "profile": None, "events": [], "features": {}, "records": []}
     gone = Deleted.model_validate(client.delete("/viewers/never came", headers=ADMIN).json())
-    assert (gone.events, gone.features) == (0, False)
+    assert (gone.events, gone.features, gone.records) == (0, False, 0)
 
 
 def test_deleting_removes_the_viewer_and_nobody_else_and_twice_is_once(make_client, marked):
@@ -72,3 +80,28 @@ def test_a_part_that_does_not_answer_is_said_and_deleting_again_works(make_clien
         assert client.delete("/viewers/3", headers=ADMIN).status_code == 200
         assert client.get("/viewers/3/data", headers=ADMIN).json()["events"] == []
     assert marks == {3: 1}
+
+
+def test_records_of_pages_go_with_the_viewer(make_client, marked, tmp_path):
+    services, _ = marked
+    writer, live, notes = Writer(tmp_path / FOLDER), Recommender(stand_ins.parts()), Notebook()
+    board = Scoreboard(services.event_log, lambda: None, None)
+
+    def keep(row):
+        writer.add(row)
+        board.remember(row)
+
+    recorder = Recorder(lambda: Subjects(lambda request: live, stand_ins.viewers(), live, notes), keep)
+    requests = [Request(f"r{viewer}", viewer, stand_ins.NOW, k=4) for viewer in (3, 4)]
+    for request, slate in zip(requests, notes.over(live).recommend(requests), strict=True):
+        recorder(request, slate)
+    met._save(tmp_path, met.Met({("e", 3): "bold", ("e", 4): "bold"}, 1))
+    with make_client(dataclasses.replace(services, records=PageRecords(tmp_path, writer, board))) as client:
+        held = client.get("/viewers/3/data", headers=ADMIN).json()["records"]
+        assert [(row["request_id"], len(row["shown"])) for row in held] == [("r3", 4)]
+        assert len(held[0]["rows"]) == len(held[0]["utility"]) > 100
+        assert client.delete("/viewers/3", headers=ADMIN).json()["records"] == 1
+        assert client.get("/viewers/3/data", headers=ADMIN).json()["records"] == []
+        assert len(client.get("/viewers/4/data", headers=ADMIN).json()["records"]) == 1
+    assert [row["viewer_id"] for row in board._records] == [4]
+    assert set(met.read(tmp_path, stand_ins.MemoryLog()).arms) == {("e", 4)}

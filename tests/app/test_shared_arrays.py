@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,17 @@ def test_equal_arrays_become_one_file_and_keep_their_values(arrays, tmp_path):
     assert first.large.tolist() == second.large.tolist() == list(range(SIZE))
     assert len(list(tmp_path.iterdir())) == 1
     assert arrays.share(both) == 0  # nothing is left to replace
+
+
+def test_workers_that_write_the_same_bytes_at_once_map_one_file(arrays, tmp_path, monkeypatch):
+    first, second = part(), part()
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # each looks before the other has written
+    arrays.share([first])
+    (file,) = tmp_path.iterdir()
+    before = file.stat().st_ino
+    arrays.share([second])
+    assert [path.stat().st_ino for path in tmp_path.iterdir()] == [before]
+    assert second.large.tolist() == first.large.tolist()
 
 
 def test_one_array_under_two_names_stays_one(arrays):

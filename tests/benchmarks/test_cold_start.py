@@ -16,7 +16,7 @@ def test_rank_counts_what_is_better_and_half_of_the_ties_among_what_may_be_shown
     )
     held_out = HeldOut(cases, Ragged(np.array([0, 1, 2]), np.array([1, 2], dtype=np.int32)))
     scores = np.array([[9, 3, 5, 1, 9], [4, 4, 0, 4, 9]], dtype=np.float32)
-    assert cold_start._rank(scores, np.array([3.0, 4.0], dtype=np.float32), held_out).tolist() == [1, 1]
+    assert cold_start.rank(scores, np.array([3.0, 4.0], dtype=np.float32), held_out).tolist() == [1, 1]
 
 
 def test_trained_rows_are_the_leaderboards_and_a_cold_video_beats_one_of_which_nothing_is_known(trained):

@@ -22,3 +22,11 @@ def test_the_last_fifth_in_time_is_held_out(tmp_path):
 def test_means_are_over_runs():
     runs = [{"click": {"auc": 0.6, "ece": 0.1, "rows": 3}}, {"click": {"auc": 0.8, "ece": 0.3, "rows": 3}}]
     assert ranking.means(runs) == {"click": {"auc": pytest.approx(0.7), "ece": pytest.approx(0.2)}}
+
+
+def test_gains_are_over_seeds_and_keep_the_bounds_over_viewers():
+    runs = [{"click": {"auc": auc, "low": auc - 0.01, "high": auc + 0.03}} for auc in (0.1, 0.2)]
+    found = ranking.gains(runs)["click"]
+    assert found["auc"] == pytest.approx(0.15)
+    assert found["low"] == pytest.approx(0.15 - 12.706 * 0.05, abs=1e-3), "t with one degree of freedom"
+    assert (found["low_over_viewers"], found["high_over_viewers"]) == (pytest.approx(0.14), pytest.approx(0.18))

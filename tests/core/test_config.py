@@ -71,3 +71,8 @@ def test_mistakes_are_refused_in_plain_words(assignment: str, message: str) -> N
 def test_unknown_keys_are_refused_at_any_depth() -> None:
     with pytest.raises(ConfigError, match="unknown key 'depth' in Towers"):
         config.from_dict(Run, {"towers": {"depth": 3}})
+
+
+def test_what_an_earlier_version_wrote_down_is_cut_to_what_is_known() -> None:
+    written = {"towers": {"width": 3, "depth": 3}, "bag": {"rate": 1}, "weights": {"click": 1.0}}
+    assert config.known(Run, written) == {"towers": {"width": 3}, "weights": {"click": 1.0}}

@@ -1,8 +1,4 @@
-"""Two, one and three processes on this machine (gloo); they are forked, so torch is imported once."""
-
-import multiprocessing
-import os
-import warnings
+"""Two, one and three processes."""
 
 import numpy as np
 import pytest
@@ -15,6 +11,7 @@ from embeddings.plain_tables import _pool
 from embeddings.plan import COLUMN_WISE, ROW_WISE, TABLE_WISE
 from embeddings.sharded import ADAGRAD, SGD, ShardedTables, read_table
 from embeddings.tables import ROWWISE_ADAGRAD, TableConfig, Tables
+from tests.processes import in_a_world_of
 
 STEPS, MORE = 20, 5
 GLOBAL_BATCH = 12
@@ -86,25 +83,6 @@ def go_on(folder, kind, saved):
     tables.load(folder / saved)
     steps(tables, STEPS, MORE)
     tables.save(folder / f"{saved}-on-{world}-{kind}")
-
-
-def _work(rank, world, folder, function, arguments):
-    warnings.filterwarnings("ignore", category=FutureWarning, message=".*is deprecated. Please use")  # torchrec calls torch so
-    os.environ.update(LOCAL_WORLD_SIZE=str(world), LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(world))
-    meeting = folder / f"meeting-{world}-{function.__name__}-{'-'.join(arguments)}"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
-    function(folder, *arguments)
-    torch.distributed.destroy_process_group()
-
-
-def in_a_world_of(world, folder, function, *arguments):
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_work, args=(r, world, folder, function, arguments), daemon=True) for r in range(world)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0] * world
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -6,8 +8,8 @@ from core import columns as c
 from core import events as ev
 from core.errors import BadInput
 from core.policy import Request, Slate
-from experiments.config import ExperimentConfig
-from experiments.evidence import preferences
+from experiments.config import ExperimentConfig, MetricConfig
+from experiments.evidence import panel, preferences, rows
 from experiments.interleaving import depth_credit
 from serving.impressions import to_table
 from serving.interleaved import merge
@@ -113,3 +115,20 @@ def test_the_always_valid_interval_is_wider_and_waits_for_viewers():
 def test_no_merged_page_is_said():
     with pytest.raises(BadInput, match="interleaved for 'other'"):
         preferences(log([(1, "ab", [0])]), ExperimentConfig("other", interleaving="team_draft"))
+
+
+def test_time_and_failures_of_pages_are_columns_of_the_day():
+    split = ExperimentConfig("split")
+    events = []
+    for viewer, arm, ms, degraded in (
+        (1, "control", 8.0, ()),
+        (2, "treatment", 20.0, ("time ran out",)),
+        (2, "treatment", 30.0, ()),
+    ):
+        slate = Slate("", np.arange(3), np.ones(3), np.zeros(3, dtype=bool), ("x",) * 3)
+        slate = replace(slate, arm=f"split:{arm}", stage_ms={"ranker": ms}, degraded=degraded)
+        events.append(pl.from_arrow(to_table([Request(f"q{ms}", viewer, 5)], [slate], 9)))
+    found = rows(pl.concat(events), split).sort("viewer_id")
+    assert found.select("pages", "page_ms", "faulty").rows() == [(1, 8.0, 0.0), (2, 50.0, 1.0)]
+    slow = MetricConfig("page time", "page_ms", "pages", better="lower", margin=0.02)
+    assert [values.tolist() for values in panel(found, split).values(slow)] == [[8.0], [25.0]]

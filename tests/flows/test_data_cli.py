@@ -10,8 +10,11 @@ from core import release
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
 from data import lineage, tombstones, versioning
+from data.stream_log import StreamLog
 from data.world import config, simulate
 from pipelines import spaces
+from serving.releases import LINEAGE
+from tests import clusters
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,8 @@ def test_list_validate_accept_gc(space, tmp_path):
     report = run_json(tmp_path, "validate", "live", "--accept", "--html", tmp_path / "report.html")
     assert report["ok"]
     assert "17,530" in (tmp_path / "report.html").read_text()  # impressions without a propensity, a warning
+    kept = json.loads((space.path / "validation.json").read_text())
+    assert (kept["ok"], kept["snapshot_id"], kept["findings"]) == (True, found["snapshot_id"], report["findings"])
     assert run_json(tmp_path, "list")["snapshots"][0]["needed_by"][-1] == "accepted"
     (fate,) = run_json(tmp_path, "gc", "--apply")["snapshots"]
     assert not fate["removed"]
@@ -88,6 +93,23 @@ def test_ingest_forget_compact(space, tmp_path):
     assert run_json(tmp_path, "compact")["num_rows_removed"] == events
     assert not run_json(tmp_path, "show", "live")["reproducible"]
     run("verify", "live")
+
+
+def test_trim_lets_a_shared_log_go_of_what_the_partitions_have(world, space, tmp_path, monkeypatch):
+    with pytest.raises(BadInput, match="UPNEXT_LOG_URL"):
+        run("trim")
+    live = release.resolve(space.releases, "live")
+    (space.releases / live / LINEAGE).write_text('{"log_offset": 40}')
+    with clusters.server(tmp_path / "server", appendonly="no") as port:
+        monkeypatch.setenv("UPNEXT_LOG_URL", f"redis://127.0.0.1:{port}")
+        log = StreamLog(f"redis://127.0.0.1:{port}", space.name)
+        log.append(world.events.tail(60).to_arrow())
+        assert run_json(tmp_path, "trim")["upto"] == 0
+        run("ingest")
+        assert run_json(tmp_path, "trim")["gone"] == 0
+        assert run_json(tmp_path, "trim", "--apply")["gone"] == 40
+        assert len(log.read()[0]) == 20
+        log.close()
 
 
 def test_lineage_and_plain_refusals(space, tmp_path):

@@ -49,7 +49,9 @@ def test_a_service_that_is_not_there_cannot_be_fresh():
         run("fresh", "--url", "http://127.0.0.1:9")
 
 
-def test_fresh_asks_the_service_and_fails_when_it_is_late(tmp_path):
+def test_fresh_asks_the_service_and_fails_when_it_is_late(tmp_path, own_var, monkeypatch):
+    monkeypatch.setenv("UPNEXT_VAR", str(own_var))
+    alarms = spaces.current(own_var).path / "alerts.jsonl"
     clock, age_s = ManualClock(1_780_000_000_000), [0.2]
     site = fakes.services(clock)
     live = replace(site.releases.live, ages=lambda now: [Age("stream", ("history",), age_s[0], 10)])
@@ -58,6 +60,11 @@ def test_fresh_asks_the_service_and_fails_when_it_is_late(tmp_path):
         assert (found["group"], found["age_s"], found["late"]) == ("stream", 0.2, False)
         age_s[0] = 11.0
         assert run_json(tmp_path, "fresh", "--url", url, code=1)[0]["late"]
+        assert not alarms.exists()
+        run("fresh", "--url", url, "--act", code=1)
+    told = json.loads(alarms.read_text())
+    assert (told["cause"], told["feature"], told["at"] - told["since_at"]) == ("features_late", "stream", 11_000)
+    assert told["because"] == "stream is 11 s old, 10 s are allowed"
 
 
 def test_skew_fails_where_serving_and_log_differ(own_var, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from app import reports
 from benchmarks import kill_pipeline as killing
 from core import settings
 from core.errors import BadInput
@@ -41,7 +42,7 @@ def test_it_goes_on_to_the_same_release(killed):
     killing.check_finished(space, wanted)
     (after,) = launch.runs(space)
     assert after.attempts == 2
-    done = ("ingest", "validate", "features", "train retrieval", "index")
+    done = ("ingest", "validate", "rows 1", "features", "train retrieval", "index")
     assert [after.steps[name] for name in done] == [before.steps[name] for name in done]
 
 
@@ -83,6 +84,8 @@ def test_lineage_names_every_product(killed, tmp_path):
         assert (space.products / part / found["nodes"][part]["id"] / "made.json").is_file()
     made = Shelf(space.products).find("ranker", found["nodes"]["ranker"]["id"]).made
     assert made["inputs"]["towers"] == found["nodes"]["towers"]["id"]
+    assert reports.newest(space.path, wanted)["lineage"] == found
+    assert reports.newest(space.path, wanted)["validation"]["snapshot_id"] == found["nodes"]["snapshot"]["id"]
     lineage.write(lineage.of(space, wanted), tmp_path / "lineage.html")
     assert wanted in (tmp_path / "lineage.html").read_text()
 

@@ -27,6 +27,8 @@ def enter(own_space, patient_store):
 
 
 def test_a_viewer_of_the_release_is_forgotten_for_good(enter, own_space):
+    (own_space.path / "experiments.toml").write_text("record = 1.0\n")
+
     def first(client, services):
         viewer = services.releases.live.viewers.frame[c.EXTERNAL_ID][0]
         page = client.get("/recommend", params={"viewer_id": viewer}).json()
@@ -36,11 +38,15 @@ def test_a_viewer_of_the_release_is_forgotten_for_good(enter, own_space):
         assert held["profile"]["external_id"] == viewer
         assert len(held["features"]["clicks"]) >= 1
         assert services.impressions.flush(5)
+        (record,) = client.get(f"/viewers/{viewer}/data", headers=ADMIN).json()["records"]
+        assert record["shown"] == [to_id(video["video_id"]) for video in page["videos"]]
+        assert record["replayed"]
         gone = client.delete(f"/viewers/{viewer}", headers=ADMIN).json()
         assert gone["events"] >= 11
         assert gone["features"]
+        assert gone["records"] == 1
         after = client.get(f"/viewers/{viewer}/data", headers=ADMIN).json()
-        assert (after["events"], after["features"]) == ([], {})
+        assert (after["events"], after["features"], after["records"]) == ([], {}, [])
         assert client.delete(f"/viewers/{viewer}", headers=ADMIN).json()["forgotten_at"] == gone["forgotten_at"]
         return viewer, gone["forgotten_at"]
 

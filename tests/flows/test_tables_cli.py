@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.tables import app
-from core.errors import BadInput
+from core.errors import BadInput, ConfigError
 
 
 def run(*arguments):
@@ -32,3 +32,17 @@ def test_a_plan_that_does_not_fit_fails(tmp_path):
 def test_a_plan_needs_a_table(arguments):
     with pytest.raises(BadInput, match="NAME=ROWSxDIM"):
         run("plan", *arguments)
+
+
+def test_train_says_what_it_came_to(trained, monkeypatch, tmp_path):
+    monkeypatch.setenv("UPNEXT_VAR", str(trained[0]))
+    few = ["train", "--set", "towers.epochs=2", "--space", trained[1].space.name]
+    assert run(*few, "--how", "whole", "--out", tmp_path / "towers", "--json", tmp_path / "said.json").exit_code == 0
+    found = json.loads((tmp_path / "said.json").read_text())
+    assert found["losses"][1] < found["losses"][0]
+    assert found["id_bytes_here"] == found["id_bytes"] == 4 * 32 * found["videos"]
+    assert (tmp_path / "towers" / "video_vectors.npy").is_file()
+    with pytest.raises(ConfigError, match="torchrun"):
+        run(*few)
+    with pytest.raises(BadInput, match="none of row_wise"):
+        run("train", "--how", "by hand")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -8,7 +10,9 @@ from data import dataset
 from data.labels import definitions as labels
 from data.world.config import tiny
 from data.world.simulate import generate
+from experiments.canary import CanaryState
 from monitoring import observations as o
+from monitoring.signals import tally
 
 HOUR = 400_000
 AT = HOUR * HOUR_MS
@@ -29,6 +33,12 @@ def said(cls: type, request: str, video: int, at: int, **values) -> ev.Event:
     )  # fmt: skip
 
 
+def observed(events: list[ev.Event]) -> pl.DataFrame:
+    viewers = pl.DataFrame({c.VIEWER_ID: [1], c.COUNTRY: ["DE"], c.DEVICE: ["tv"], c.AGE_BAND: ["56+"]})
+    videos = pl.DataFrame({c.VIDEO_ID: [1], c.CATEGORY: ["Cats"], c.DURATION_S: [60.0]})
+    return o.observe(dataset.conform(pl.DataFrame(pl.from_arrow(ev.to_table(events))), c.EVENTS), viewers, videos)
+
+
 EVENTS = [
     shown("a", 1, AT, {"click": 0.25}),
     shown("a", 2, AT),
@@ -41,12 +51,21 @@ EVENTS = [
 ]
 
 
+def test_a_release_begins_with_each_step_of_its_canary_and_once_for_everybody():
+    arms = [("a", "control"), ("a", "canary-a-1:control"), ("b", "canary-b-1:canary"), ("b", "canary-b-2:canary"), ("b", None)]
+    events = [replace(shown(str(i), 1, AT + i * HOUR_MS), release_id=name, arm=arm or "") for i, (name, arm) in enumerate(arms)]
+    rows = observed(events)
+    assert rows[c.RELEASE_ID].to_list() == ["a", "a", "b as canary-b-1", "b as canary-b-2", "b"]
+    assert [hour - HOUR for hour, _ in tally(rows, HOUR, HOUR + 9).release_hours] == [2, 3, 4]
+    assert [o.release_of(name) for name in rows[c.RELEASE_ID]] == ["a", "a", "b", "b", "b"]
+    assert [o.in_canary(name) for name in rows[c.RELEASE_ID]] == [False, False, True, True, False]
+    running = CanaryState("b" * 16, "a" * 16).experiment
+    assert f"{running.name}:{running.arms[1].name}".endswith(":canary")
+
+
 @pytest.fixture
 def found() -> list[dict]:
-    events = dataset.conform(pl.DataFrame(pl.from_arrow(ev.to_table(EVENTS))), c.EVENTS)
-    viewers = pl.DataFrame({c.VIEWER_ID: [1], c.COUNTRY: ["DE"], c.DEVICE: ["tv"], c.AGE_BAND: ["56+"]})
-    videos = pl.DataFrame({c.VIDEO_ID: [1], c.CATEGORY: ["Cats"], c.DURATION_S: [60.0]})
-    return o.observe(events, viewers, videos).to_dicts()
+    return observed(EVENTS).to_dicts()
 
 
 def test_outcomes_count_only_in_time(found):

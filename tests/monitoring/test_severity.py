@@ -76,6 +76,14 @@ def test_a_fall_with_a_release_is_severe_and_one_without_is_not():
     assert (without.cause, without.severity, without.action) == (Cause.CONCEPT, Severity.MODERATE, Action.REPORT)
 
 
+def test_a_fall_when_a_canary_arrives_is_the_release_and_no_change_of_tastes():
+    step = pl.when(pl.col(c.POSITION) == 9).then(pl.lit("second as canary-second-1")).otherwise(pl.lit("first"))
+    canary = pl.when(pl.col(o.HOUR) < SWITCH).then(step).otherwise(pl.lit("second")).alias(c.RELEASE_ID)
+    found = diagnosed(halved(rows(), SWITCH).with_columns(canary), SWITCH + 20)
+    assert found is not None
+    assert (found.cause, found.feature, found.action) == (Cause.RELEASE, "second", Action.ROLLBACK)
+
+
 def test_without_predictions_clicks_are_held_against_earlier_days():
     found = diagnosed(halved(rows(), SWITCH + 24).with_columns(pl.lit(None, dtype=pl.Float64).alias(o.PREDICTED)), SWITCH + 44)
     assert found is not None

@@ -13,8 +13,8 @@ from pipelines.spaces import Space
 
 FLOW = Path(job.__file__).parents[1] / "flow.py"
 STEPS = (
-    "start", "validate", "features", "train_retrieval", "build_index", "train_ranker", "evaluate", "compare_seeds", "register",
-    "gates", "deploy", "monitor_baseline", "end",
+    "start", "validate", "rows", "gather_rows", "features", "train_retrieval", "build_index", "train_ranker", "evaluate",
+    "compare_seeds", "register", "gates", "deploy", "monitor_baseline", "end",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from core import config as configs
 from core import events as ev
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
+from data import partitions, versioning
 from pipelines import ingest, presets
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(
@@ -54,3 +55,27 @@ def test_what_the_service_took_in_is_in_the_next_catalogue_once(tmp_path):
 def test_a_log_needs_a_path(tmp_path):
     with pytest.raises(BadInput, match="--path"):
         ingest.open_space("recbole", None, presets.tiny(), tmp_path)
+
+
+def test_daily_partitions_stand_for_the_part_of_the_live_log_that_they_have(tmp_path):
+    before = load("world", None, tmp_path)
+    at = before.dataset.end_at
+    likes = [
+        ev.Like(event_id=f"live-{i}", video_id=3, viewer_id=i, request_id="r", event_at=at + i, received_at=at + i)
+        for i in range(20)
+    ]
+    log = SqliteEventLog(before.space.events)
+    log.append(ev.to_table(likes[:12]))
+    partitions.follow(before.space.partitions, log)
+    log.append(ev.to_table(likes[12:]))
+    log.close()
+    with_partitions = load("world", None, tmp_path)
+    before.space.partitions.rename(tmp_path / "aside")
+    without = load("world", None, tmp_path)
+    assert versioning.content_hash(with_partitions.dataset) == versioning.content_hash(without.dataset)
+    assert (with_partitions.log_offset, without.log_offset) == (20, 20)
+    (tmp_path / "aside").rename(before.space.partitions)
+    before.space.events.unlink()
+    alone = load("world", None, tmp_path)
+    assert alone.log_offset == 12
+    assert len(alone.dataset.events) == len(before.dataset.events) + 12

@@ -6,6 +6,8 @@ from data.interactions import group
 from pipelines.evaluation.cases import Cases
 from pipelines.opinions import Opinions, columns, panel
 from retrieval.baselines import Constant
+from retrieval.factorisation import Ials
+from retrieval.neighbours import Ease
 
 
 def cases_of(histories, num_videos):
@@ -48,3 +50,10 @@ def test_every_model_of_the_panel_has_its_columns(ordered):
     said = Opinions.fit(models, log).of(cases, slice(0, 2), found, np.ones((2, 2), dtype=np.float32))
     assert said.shape == (2, 2, len(columns(models)))
     assert np.isfinite(said).all()
+
+
+def test_models_of_a_set_have_tuned_settings():
+    tuned = {"ials": {"alpha": 16.0, "decay": 1.0}, "popularity": {}}
+    models = panel(ordered=False, max_ease_videos=4, tuned=tuned)
+    assert models["ials"] == Ials(alpha=16.0, decay=1.0)
+    assert models["ease"] == Ease(max_videos=4, decay=1.0)

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core.errors import BadInput, ReleaseRefused
 from features.schema import ViewerPart
-from retrieval.encoder import VECTORS, VideoEncoder, ViewerEncoder, log_age, pool_weights
+from retrieval.encoder import FACTS, VECTORS, VideoEncoder, ViewerEncoder, log_age, pool_weights
 from retrieval.export import video_arrays
 
 DAY_MS = 86_400_000
@@ -38,7 +39,7 @@ def torch_vectors(tower, catalogue, part):
     codes = KeyedJaggedTensor(keys=list(tower.schema.viewer_codes), values=values, lengths=lengths)
     with torch.no_grad():
         flat = torch.from_numpy(pools.reshape(len(part), -1).astype(np.float32))
-        return tower.viewer_vectors(flat, codes, torch.from_numpy(part.dense_BF)).numpy()
+        return tower.viewer_vectors(flat, tower.code_vectors(codes), torch.from_numpy(part.dense_BF)).numpy()
 
 
 def test_the_encoder_equals_the_tower(exported, planted, rich_tower, rich_part):
@@ -89,6 +90,13 @@ def test_other_columns_are_bad_input(exported, rich_part):
 
 def test_missing_files_are_refused(tmp_path):
     with pytest.raises(ReleaseRefused):
+        ViewerEncoder.load(tmp_path)
+
+
+def test_towers_that_are_no_longer_made_are_refused(exported, tmp_path):
+    facts = json.loads((exported / FACTS).read_text())
+    (tmp_path / FACTS).write_text(json.dumps(facts | {"viewer": "bag"}))
+    with pytest.raises(ReleaseRefused, match="train again"):
         ViewerEncoder.load(tmp_path)
 
 

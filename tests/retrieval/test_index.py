@@ -30,7 +30,7 @@ def test_exact_neighbours_are_the_argsort_of_the_score():
     assert scores.dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", ["exact", "half", "hnsw", "ivfpq"])
+@pytest.mark.parametrize("kind", ["exact", "ivf", "ivfpq", "half", "hnsw"])
 def test_every_kind_reaches_its_bound_and_survives_saving(kind, tmp_path):
     vectors = clustered(1500)
     config = IndexConfig(kind=kind, ivf_lists=8, effort=8, recall_queries=50)
@@ -48,8 +48,15 @@ def test_every_kind_reaches_its_bound_and_survives_saving(kind, tmp_path):
 def test_size_decides_the_kind():
     vectors = clustered(300)
     assert indexes.build(vectors, IndexConfig(exact_below=301)).kind == "exact"
-    assert indexes.build(vectors, IndexConfig(exact_below=300)).kind == "half"
-    assert indexes.build(vectors, IndexConfig(exact_below=0, scan_below=300)).kind == "ivfpq"
+    assert indexes.build(vectors, IndexConfig(exact_below=300)).kind == "ivf"
+    assert indexes.build(vectors, IndexConfig(exact_below=0, flat_below=300)).kind == "ivfpq"
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivfpq"])
+def test_more_lists_than_there_are_find_everything(kind):
+    vectors, queries = clustered(1500), unit(20, seed=5)
+    built = indexes.build(vectors, IndexConfig(kind=kind, ivf_lists=8))
+    assert indexes.measured_recall(built.harder(500), vectors, queries, 50) == 1.0
 
 
 def test_an_index_that_misses_is_refused():

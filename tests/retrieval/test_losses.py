@@ -49,6 +49,20 @@ def test_loss_and_gradients_equal_autograd_across_blocks():
     np.testing.assert_allclose(video.grad, twins[1].grad, atol=1e-6)
 
 
+def test_shares_of_the_queries_add_up():
+    viewer, video = draw(50, 80)
+    rows, at, uploaded_at = torch.arange(80) % 60, torch.arange(50) * 2, torch.arange(80)
+    whole = sampled_softmax(viewer, video, 0.1, None, rows, at, uploaded_at)
+    parts = [
+        sampled_softmax(viewer[part], video, 0.1, None, rows, at[part], uploaded_at, first=part.start, num=50)
+        for part in (slice(0, 20), slice(20, 20), slice(20, 50))
+    ]
+    assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-6)
+    gradients = [torch.autograd.grad(loss, (viewer, video)) for loss in (whole, sum(parts))]
+    for mine, plainly in zip(*gradients, strict=True):
+        np.testing.assert_allclose(mine, plainly, atol=1e-7)
+
+
 def test_accidental_hits_push_nothing():
     viewer, video = draw(2, 3)
     loss = sampled_softmax(viewer, video, 0.1, video_C=torch.tensor([7, 7, 7]))

@@ -113,7 +113,7 @@ def test_the_exported_viewer_equals_torch(planted, ordered, rich_schema, rich_pa
             states = torch.stack([tower.history(torch.from_numpy(raw[rows])[None])[0, -1] for rows in lists])
             from retrieval.batches import viewer_features
 
-            codes = viewer_features(rich_schema, part, tower.device)
+            codes = tower.code_vectors(viewer_features(rich_schema, part.codes_BC, tower.device))
             expected = tower.viewer_vectors(states, codes, torch.from_numpy(part.dense_BF)).numpy()
         np.testing.assert_allclose(found, expected, atol=2e-5)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)

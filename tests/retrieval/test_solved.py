@@ -12,7 +12,7 @@ from core.rng import stream
 from data.interactions import group
 from retrieval import export, solved, train
 from retrieval.baselines import watched
-from retrieval.config import TwoTowerConfig
+from retrieval.config import SolvedConfig, TwoTowerConfig
 from retrieval.encoder import VECTORS, VideoEncoder, ViewerEncoder
 from retrieval.examples import bare_schema, from_interactions, history_part
 from retrieval.neighbours import Ease
@@ -25,7 +25,7 @@ NO_CONTENT = np.zeros((0, 0), dtype=np.float32)
 
 @pytest.fixture(scope="module")
 def plan():
-    return replace(TwoTowerConfig.set_of_videos(), dim=32, sweeps=4)
+    return replace(TwoTowerConfig.set_of_videos(), dim=32, solved=SolvedConfig(sweeps=4))
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +134,18 @@ def test_content_fades_as_interactions_come():
 def test_the_choice_is_the_best_of_what_was_tried(planted):
     heard = []
     content = planted.catalogue.content
-    chosen = solved.choose(planted.interactions, content, 32, 2, 1, heard.append)
-    assert len(heard) == solved.num_trials(content)
-    assert chosen == solved.choose(planted.interactions, content, 32, 2, 1, heard.append)
+    chosen = solved.choose(planted.interactions, content, 32, SolvedConfig(sweeps=2), 1, heard.append)
+    assert len(heard) == solved.num_trials(content, SolvedConfig())
+    assert chosen == solved.choose(planted.interactions, content, 32, SolvedConfig(sweeps=2), 1, heard.append)
     assert max(heard) > 0.1
+
+
+def test_what_is_fixed_is_not_chosen(planted):
+    heard = []
+    fixed = SolvedConfig(sweeps=2, alpha=3.0, l2=0.01, ridge=30.0, mix=0.0)
+    chosen = solved.choose(planted.interactions, NO_CONTENT, 32, fixed, 1, heard.append)
+    assert (chosen.alpha, chosen.l2, chosen.ridge, chosen.mix) == (3.0, 0.01, 30.0, 0.0)
+    assert len(heard) == solved.num_trials(NO_CONTENT, fixed) == 3
 
 
 def test_a_warm_start_keeps_the_settings(planted, plan, schema, tower):

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from core.errors import BadInput
 from retrieval import index as indexes
@@ -99,3 +100,24 @@ def test_nothing_to_learn_from_is_refused(planted, tiny):
     schema = bare_schema(planted.catalogue)
     with pytest.raises(BadInput, match="at least 2 clicks"):
         train(tiny, schema, planted.catalogue, from_interactions(planted.interactions.before(0), schema))
+
+
+def test_bfloat16_learns_the_same(planted, fitted, tiny, monkeypatch):
+    monkeypatch.setattr("retrieval.train.has_bfloat16", lambda device: True)
+    schema, losses = bare_schema(planted.catalogue), []
+    examples = from_interactions(planted.interactions.before(SPLIT), schema)
+    tower = train(
+        replace(tiny, precision="bfloat16"), schema, planted.catalogue, examples,
+        on_step=lambda done, total, loss: losses.append(loss),
+    )  # fmt: skip
+    assert losses != fitted[1]
+    np.testing.assert_allclose(losses, fitted[1], rtol=0.02)
+    assert {weight.dtype for weight in tower.parameters()} == {torch.float32}
+
+
+def test_bfloat16_without_instructions_for_it_is_slow_and_says_so(planted, tiny, monkeypatch):
+    monkeypatch.setattr("retrieval.train.has_bfloat16", lambda device: False)
+    schema = bare_schema(planted.catalogue)
+    few = from_interactions(planted.interactions.before(21 * DAY_MS), schema)
+    with pytest.warns(UserWarning, match="slower than float32"):
+        train(replace(tiny, precision="bfloat16", epochs=1), schema, planted.catalogue, few)

@@ -2,14 +2,13 @@ import dataclasses
 
 import pytest
 
-from core import events as ev
 from core.errors import ReleaseRefused
 from core.policy import HOME, UP_NEXT, Request
 from experiments.assignment import HOLDOUT, Assigner
 from experiments.config import ArmConfig, ExperimentConfig, ExperimentsConfig
 from features.memory_store import MemoryStore
 from serving import fakes
-from serving.arms import ArmRecommender, Base, met
+from serving.arms import ArmRecommender, Base
 from serving.config import ExplorationConfig, ServingConfig
 from serving.live import go_live
 from serving.recommender import Recommender
@@ -94,36 +93,3 @@ def test_a_release_goes_live_with_experiments(release_files):
     live = go_live(open_files(release_files[0]), MemoryStore(), config=GREEDY, experiments=EXPERIMENTS)
     slates = live.recommender.recommend(requests())
     assert {slate.arm for slate in slates} == {"explore:control", "explore:bold"}
-
-
-def shown(viewer, arm, n=0):
-    return ev.Impression(
-        event_id=f"{viewer}-{n}", event_at=1, received_at=1, viewer_id=viewer, video_id=1, request_id="r", position=0,
-        surface=HOME, release_id="a", arm=arm, source="fresh", propensity=1.0, exploration=False,
-    )  # fmt: skip
-
-
-def weighted(bold):
-    return ExperimentsConfig((ExperimentConfig("explore", (ARMS[0], dataclasses.replace(ARMS[1], weight=bold))),))
-
-
-def test_viewers_keep_their_arm_when_weights_change():
-    log = fakes.MemoryLog()
-    slates = ArmRecommender(weighted(1.0), base()).recommend(requests())
-    log.append(ev.to_table([shown(viewer, slate.arm) for viewer, slate in enumerate(slates)]))
-    moved = met(log, weighted(9.0))
-    fresh, kept = (ArmRecommender(weighted(9.0), base(), met=each).recommend(requests(n=60)) for each in ({}, moved))
-    assert [slate.arm for slate in kept[:40]] == [slate.arm for slate in slates]
-    assert [slate.arm for slate in kept[40:]] == [slate.arm for slate in fresh[40:]]
-    assert set(moved["explore"]) == {v for v in range(40) if fresh[v].arm != slates[v].arm} != set()
-
-
-def test_only_what_weights_would_change_is_remembered():
-    log = fakes.MemoryLog()
-    labels = ["other:x+explore:bold", "explore:gone", "control", "holdout"]
-    log.append(ev.to_table([shown(viewer, label) for viewer, label in enumerate(labels)]))
-    log.append(ev.to_table([shown(0, "explore:control", 1)]))  # the first one counts
-    assert met(log, weighted(1e-9)) == {"explore": {0: "bold"}}
-    assert met(log, weighted(1e9)) == {}
-    arms = [s.arm for s in ArmRecommender(weighted(1e-9), base(), met=met(log, weighted(1e-9))).recommend(requests(n=2))]
-    assert arms == ["explore:bold", "explore:control"]

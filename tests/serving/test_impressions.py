@@ -1,5 +1,6 @@
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from core import columns as c
 from core import events as ev
 from core.clock import ManualClock
 from core.policy import Request
+from experiments.evidence import FAULTY, PAGE_MS
 from serving import fakes
 from serving.impressions import ImpressionLogger, to_table
 from serving.recommender import Recommender
@@ -34,6 +36,18 @@ def test_one_event_per_slot_with_what_off_policy_estimates_need():
     assert isinstance(event, ev.Impression)
     assert event.position == 1
     assert event.release_id == "fake"
+
+
+def test_how_a_page_was_made_is_told_once():
+    (request,), (slate,) = pages()
+    late = replace(slate, degraded=("time ran out: this page does without variety",), stage_ms={"ranker": 3.0, "rerank": 4.5})
+    for page, faulty in (
+        (late, 1.0),
+        (replace(late, degraded=("this viewer is new here: the page is not personal yet",)), 0.0),
+    ):
+        first, *rest = (json.loads(detail) for detail in to_table([request], [page], fakes.NOW)[c.DETAIL].to_pylist())
+        assert (first[PAGE_MS], first[FAULTY]) == (7.5, faulty)
+        assert not any(PAGE_MS in other for other in rest)
 
 
 def test_nothing_shown_makes_no_events():

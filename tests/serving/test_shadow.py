@@ -14,6 +14,7 @@ from serving.counterfactual import Recorder, Subjects
 from serving.impressions import ImpressionLogger
 from serving.recommender import Recommender
 from serving.shadow import Shadow, compare
+from serving.witness import Notebook
 
 
 def page(n=0):
@@ -76,11 +77,11 @@ def test_the_sample_follows_from_the_request():
 
 def records(challenger, viewers=(1, 2, 3), histories=None):
     live = Recommender(fakes.parts(histories=histories))
-    rows = []
-    recorder = Recorder(lambda: Subjects(lambda request: live, fakes.viewers(), challenger), rows.append)
+    rows, notes = [], Notebook()
+    recorder = Recorder(lambda: Subjects(lambda request: live, fakes.viewers(), challenger, notes), rows.append)
     for viewer in viewers:
         request = Request(f"r{viewer}", viewer, fakes.NOW, surface=HOME, k=5)
-        recorder(request, live.recommend([request])[0])
+        recorder(request, notes.over(live).recommend([request])[0])
     return pl.DataFrame(pl.from_arrow(counterfactual.to_table(rows)))
 
 

@@ -30,7 +30,8 @@ def test_the_held_out_file_is_opened_last(train: Path, tmp_path: Path) -> None:
     """It does not exist until every model is fitted."""
     path = tmp_path / "held_out.parquet"
 
-    def more(log: held_out.FileLog) -> FittedModels:
+    def more(log: held_out.FileLog, baselines: FittedModels) -> FittedModels:
+        assert "ease" in baselines.settings
         write(path, viewer_id=[0, 0, 1], video_id=[5, 6, 6])
         return FittedModels({"two_tower": Scored(Popularity().fit(log.interactions))}, {"two_tower": 9.0})
 

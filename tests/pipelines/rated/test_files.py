@@ -31,9 +31,9 @@ def measured(tmp_path_factory):
 
 def test_the_answer_has_every_head_of_both_models(measured):
     answer = json.loads(json.dumps(measured[1].to_json(), allow_nan=False))
-    assert set(answer["heads"]) == set(answer["baseline"]) == {"click", "long_view", "like", "watch"}
+    assert set(answer["heads"]) == set(answer["alone"]) == set(answer["baseline"]) == {"click", "long_view", "like", "watch"}
     assert {"auc", "gauc", "logloss", "ece"} <= set(answer["heads"]["like"])
-    assert set(answer["gain"]) == {"click", "long_view", "like"}
+    assert set(answer["gain"]) == set(answer["gain_alone"]) == {"click", "long_view", "like"}
     assert answer["rows"] == {"train": 2_000, "held_out": 500}
     assert answer["omitted"] == {}
 

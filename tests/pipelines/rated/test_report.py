@@ -77,7 +77,9 @@ def test_the_report_has_the_documented_shape():
     watch = rated_report.figures("watch", np.array([4.0, 8.0]), np.array([5.0, 5.0]), viewers[:2])
     assert watch["mae"] == 2.0
     heads = {"click": figures, "watch": watch}
-    report = RankingReport(heads, heads, {"click": Interval(0.1, 0.05, 0.2)}, {"like": "no label"}, {"rows": {"train": 3}})
+    gain, less = {"click": Interval(0.1, 0.05, 0.2)}, {"click": Interval(0.0, -0.1, 0.1)}
+    report = RankingReport(heads, heads, heads, gain, less, {"like": "no label"}, {"rows": {"train": 3}})
     assert report.to_json()["gain"] == {"click": {"auc": 0.1, "low": 0.05, "high": 0.2}}
+    assert report.to_json()["gain_alone"]["click"]["auc"] == 0.0
     assert report.to_json()["rows"] == {"train": 3}
     assert report.to_table().row_count == 3

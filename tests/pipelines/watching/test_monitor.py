@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 
 from cli.monitor import app
 from core import columns as c
+from core import config as configs
 from core import release
 from core.clock import DAY_MS, stamp
 from core.errors import BadInput
 from data.versioning import open_snapshot
+from experiments.canary import CanaryState, Phase
+from experiments.served import CANARY, read_canary
 from monitoring.observations import HOUR, observe
 from monitoring.severity import Action, Cause, Diagnosis, Severity
 from pipelines import spaces
@@ -121,6 +124,40 @@ def test_a_severe_alarm_moves_the_pointers_back(space, report):
     assert len((space.path / monitoring.ALERTS).read_text().splitlines()) == 2
     release.point(space.releases, "live", str(before[0]))
     assert monitoring.act(space, replace(report, diagnosis=None), 3_000) == []
+
+
+def test_a_canary_that_is_to_blame_is_stopped_and_live_stays(space, report):
+    (live_id, other) = (release.resolve(space.releases, name) for name in ("live", "previous"))
+    state = CanaryState(str(other or "b" * 16), str(live_id))
+    (space.path / CANARY).write_text(json.dumps(configs.to_dict(state)))
+    blamed = replace(SEVERE, feature=f"{state.release_id} as {state.experiment.name}")
+    said = monitoring.act(space, replace(report, diagnosis=blamed), 4_000)
+    assert said[0] == f"the canary of {state.release_id} is stopped"
+    assert read_canary(space.path).phase == Phase.STOPPED
+    assert release.resolve(space.releases, "live") == live_id
+    assert monitoring.act(space, replace(report, diagnosis=blamed), 5_000)[0].startswith("not rolled back: no canary")
+
+
+def test_labels_of_the_release_are_compared_like_any_feature(space, tmp_path):
+    snapshot = release.load(space.releases, str(release.resolve(space.releases, "live"))).manifest.snapshot
+    dataset = open_snapshot(space.snapshots, snapshot)
+    kids = pl.Series("label_kids", [i / len(dataset.videos) for i in range(len(dataset.videos))])
+    released = dataset.videos.head(-1).with_columns(kids.head(-1), label_clickbait=pl.lit(0.5))
+    released.write_parquet(tmp_path / "catalogue.parquet")
+    labelled = replace(dataset, videos=monitoring.with_labels(dataset.videos, tmp_path))
+    assert labelled.videos["label_kids"].to_list() == [*kids.head(-1), None]
+    rows = observe(dataset.events, labelled.viewers, labelled.videos)
+    days = [rows.filter(pl.col(HOUR) // 24 == day) for day in rows[HOUR].unique().sort().to_numpy()[::24] // 24][-9:-1]
+    of_kids = pl.col(c.VIDEO_ID).is_in(labelled.videos.filter(pl.col("label_kids") > 0.6)[c.VIDEO_ID].implode())
+    days[-1] = days[-1].filter(of_kids)
+    drifted = {
+        one.feature for one in monitoring.remarkable(monitoring.compare_features(labelled, days)) if one.segment == "all"
+    }
+    assert "video_kids" in drifted
+    assert "video_clickbait" not in drifted
+    assert monitoring.with_labels(dataset.videos, space.releases / str(release.resolve(space.releases, "live"))).equals(
+        dataset.videos
+    )
 
 
 def test_the_command(space, tmp_path, monkeypatch):

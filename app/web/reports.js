@@ -1,0 +1,90 @@
+// The reports page: what commands have left, drawn once; asks again when somebody comes back to it.
+
+import { $, el, figure, notice, percent } from "./dom.js";
+import { get } from "./api.js";
+
+const COLUMNS = [["data"], ["snapshot"], ["features", "towers"], ["index", "ranker"], ["release"], ["pointers"]];
+const VERDICTS = { pass: ["good", "passed"], fail: ["bad", "failed"], "not measurable": ["open", "not measurable"] };
+const FINDINGS = { fail: ["bad", "fails"], warn: ["open", "warns"] };
+const MISSING = {
+  lineage: "upnext pipeline lineage live",
+  gates: "upnext release gates <release>",
+  validation: "upnext data validate",
+  drift: "upnext monitor report",
+};
+
+function table(names, rows) {
+  return el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));
+}
+
+function row(first, ...cells) {
+  return el("tr", {}, el("th", { scope: "row" }, first), ...cells.map((cell) => el("td", {}, cell)));
+}
+
+function light([kind, text]) {
+  return el("span", { class: `light ${kind}` }, text);
+}
+
+function number(value) {
+  return value === null || value === undefined ? "–" : figure(value + 0); // no "-0"
+}
+
+function when(at) {
+  return new Date(at).toLocaleString();
+}
+
+function lineage(said) {
+  const box = (kind) => el("li", { class: "box" }, el("span", { class: "muted" }, kind), el("strong", {}, said.nodes[kind].id || "–"), el("ul", {}, said.nodes[kind].facts.map((fact) => el("li", { class: "muted" }, fact))));
+  const columns = COLUMNS.map((kinds) => el("li", {}, el("ul", { class: "boxes" }, kinds.filter((kind) => said.nodes[kind]).map(box))));
+  return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `The way to release ${said.release_id}` }, el("ol", { class: "way" }, columns));
+}
+
+function gates(said) {
+  const head = `${said.release_id} against ${said.live_id ?? "nothing"}, ${when(said.created_at)}: `;
+  const blocking = said.blocking.length ? `${said.blocking.length} in the way` : "may serve";
+  const rows = said.gates.map((gate) => row(gate.name.replaceAll("_", " "), light(VERDICTS[gate.verdict] ?? ["", gate.verdict]), number(gate.value), number(gate.bound), el("span", { class: "said" }, gate.sentence)));
+  return [el("p", { class: "headline" }, head, blocking), table(["gate", "verdict", "value", "bound", ""], rows)];
+}
+
+function validation(said) {
+  const sizes = Object.entries(said.num_rows).map(([name, count]) => `${figure(count)} ${name}`).join(", ");
+  const rows = said.findings.map((one) => row(one.what, light(FINDINGS[one.severity] ?? ["", one.severity]), one.table, figure(one.num_rows), el("span", { class: "said" }, one.example)));
+  return [
+    el("p", { class: "headline" }, light(said.ok ? ["good", said.summary] : ["bad", said.summary])),
+    el("p", { class: "muted" }, `${said.dataset}, snapshot ${said.snapshot_id}: ${sizes}; ${when(said.at)}`),
+    rows.length ? table(["finding", "", "table", "rows", "for example"], rows) : null,
+  ];
+}
+
+function drift(said) {
+  const drifted = new Set(said.drifted.map((one) => `${one.feature} ${one.segment}`));
+  const days = `${said.from} to ${said.until} against ${said.reference.length} days, ${figure(said.num_tested)} comparisons`;
+  const signals = said.signals.map((one) => row(one.signal.replaceAll("_", " "), number(one.value), number(one.expected), one.q === null ? "–" : one.q.toPrecision(2)));
+  const features = said.features.map((one) => row(one.feature.replaceAll("_", " "), one.segment, one.psi.toFixed(3), one.limit.toFixed(3), percent(one.missing), light(drifted.has(`${one.feature} ${one.segment}`) ? ["bad", "drifted"] : ["good", "as ever"])));
+  return [
+    el("p", { class: "headline" }, light(said.alert ? ["bad", said.alert.text] : ["good", "Nothing remarkable."])),
+    el("p", { class: "muted" }, days),
+    table(["signal", "that day", "expected", "q"], signals),
+    table(["feature, nearest its limit first", "segment", "PSI", "limit", "empty", ""], features),
+  ];
+}
+
+const DRAWN = { lineage, gates, validation, drift };
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    const said = await get("/ops/reports/summary");
+    $("notices").replaceChildren();
+    for (const [name, draw] of Object.entries(DRAWN)) {
+      const none = el("p", { class: "muted quiet" }, "Nothing yet: run ", el("code", {}, MISSING[name]), ".");
+      $(name).querySelector("div").replaceChildren(...[said[name] ? draw(said[name]) : none].flat().filter(Boolean));
+    }
+  } catch (error) {
+    $("notices").replaceChildren(notice(error.message));
+  }
+  $("reports").removeAttribute("aria-busy");
+}
+
+refresh();
+document.addEventListener("visibilitychange", refresh);
