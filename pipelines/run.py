@@ -23,6 +23,7 @@ from data.splits import global_time_split
 from pipelines import fit, ingest, labelling, promote, provenance, spaces, tracking
 from pipelines.evaluation.compare import compare
 from pipelines.evaluation.leaderboard import Leaderboard
+from pipelines.orchestration import lineage
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.releases import bundle, history, publish
@@ -75,7 +76,8 @@ def run(
         size = f"{len(dataset.events):,} events, {len(dataset.viewers):,} viewers, {len(dataset.videos):,} videos"
         stage.note = "; ".join([size, *loaded.warnings])
     with stages("validate") as stage:
-        stage.note = validation.check(dataset).require().summary()
+        checked = validation.check(dataset).require()
+        stage.note = checked.summary()
     with stages("snapshot") as stage:
         snapshot = versioning.snapshot(dataset, space.snapshots, provenance.git_commit(), loaded.origin)
         stage.note = snapshot.snapshot_id
@@ -113,6 +115,8 @@ def run(
     if not held:
         profile.accept(space.snapshots, profile.build(dataset, snapshot.snapshot_id))
     with stages("track") as stage:
+        checked.keep(space.path, snapshot.snapshot_id, provenance.now())
+        lineage.keep(space, lineage.of(space, release_id))
         names = {"data": space.name, "snapshot": snapshot.snapshot_id, "release": release_id}
         stage.note = tracking.record(var_dir, "train", config, tracking.measured(leaderboard), stages, **names)
     return RunResult(release_id, held, space, leaderboard, stages.to_json())

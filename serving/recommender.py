@@ -62,7 +62,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class _Ranked:
+class Ranked:
     """What the ranker said about a batch of candidates."""
 
     batch: FeatureBatch | None
@@ -104,11 +104,11 @@ class Recommender:
         with log.stage("ranker"):
             scores = self._score(candidates, batch, log)
         with log.stage("combine"):
-            ranked = _Ranked(batch, scores, self._utility(candidates, scores, log))
+            ranked = Ranked(batch, scores, self._utility(candidates, scores, log))
         with log.stage("rerank"):
             orders = [self._rerank(request, i, candidates, ranked, log) for i, request in enumerate(requests)]
         with log.stage("explorer"):
-            pages = [self._explore(request, i, candidates, ranked, orders[i]) for i, request in enumerate(requests)]
+            pages = [self.explore(request, i, candidates, ranked, orders[i]) for i, request in enumerate(requests)]
         return [self._slate(request, i, candidates, ranked, pages[i], log, explain) for i, request in enumerate(requests)]
 
     def retrieve(self, requests: Sequence[Request]) -> CandidateSet:
@@ -233,7 +233,7 @@ class Recommender:
         log.note(trace.BAD_SCORES, np.asarray((known & ~valid).any(axis=1)))
         return np.where(known & valid, utility, np.float32(-np.inf))
 
-    def _rerank(self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, log: Trace) -> NDArray[np.int64]:
+    def _rerank(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, log: Trace) -> NDArray[np.int64]:
         rows = candidates.rows_BK[index]
         rows = rows[rows >= 0]
         utility, k = ranked.utility_BK[index, : len(rows)], max(request.k, 0)
@@ -248,9 +248,11 @@ class Recommender:
         )
         return np.argsort(-utility, kind="stable")[:k] if order is None else order
 
-    def _explore(
-        self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, order: NDArray[np.int64]
-    ) -> Page:
+    def explore(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, order: NDArray[np.int64]) -> Page:
+        """Fill the page of one request: the stage that other policies replace (`thompson`) or look at (`witness`).
+
+        order: the re-ranker's, into the request's candidates.
+        """
         rows, settings = candidates.rows_BK[index], self.config.exploration
         rows = rows[rows >= 0]
         uploaded = self.parts.catalogue.uploaded_at[rows]
@@ -267,7 +269,7 @@ class Recommender:
     # The answer.
 
     def _slate(
-        self, request: Request, i: int, candidates: CandidateSet, ranked: _Ranked, page: Page, log: Trace, explain: bool
+        self, request: Request, i: int, candidates: CandidateSet, ranked: Ranked, page: Page, log: Trace, explain: bool
     ) -> Slate:
         chosen = page.chosen
         rows = candidates.rows_BK[i, chosen]

@@ -26,7 +26,7 @@ from serving import explorer
 from serving.candidates import CandidateSet
 from serving.config import ExplorationConfig
 from serving.explorer import Page
-from serving.recommender import Parts, Recommender, _Ranked
+from serving.recommender import Parts, Ranked, Recommender
 
 Floats = NDArray[np.float32]
 
@@ -89,11 +89,10 @@ class ThompsonRecommender(Recommender):
             self._latest = period, found
         return found
 
-    def _explore(
-        self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, order: NDArray[np.int64]
-    ) -> Page:
+    def explore(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, order: NDArray[np.int64]) -> Page:
+        """See Recommender."""
         if self.config.exploration.epsilon <= 0 or self._cap.reached(request.viewer_id, request.at):
-            return super()._explore(request, index, candidates, ranked, order)
+            return super().explore(request, index, candidates, ranked, order)
         rows = candidates.rows_BK[index]
         rows = rows[rows >= 0]
         page = page_of(

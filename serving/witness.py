@@ -24,7 +24,7 @@ from serving import explorer
 from serving.arms import Base
 from serving.candidates import CandidateSet
 from serving.explorer import Page
-from serving.recommender import Recommender, _Ranked
+from serving.recommender import Ranked, Recommender
 from serving.thompson import ThompsonRecommender, is_fresh, page_of
 
 _CAPACITY = 1_000
@@ -80,14 +80,13 @@ class Witness(Recommender):
         vars(self).update(vars(inner))
         self._inner, self._notes = inner, notes
 
-    def _explore(
-        self, request: Request, index: int, candidates: CandidateSet, ranked: _Ranked, order: NDArray[np.int64]
-    ) -> Page:
+    def explore(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, order: NDArray[np.int64]) -> Page:
+        """See Recommender."""
         rows, utility = candidates.rows_BK[index], ranked.utility_BK[index]
         history = candidates.query.part.history_BL[index]
         spread = self._inner.spread(request.at) if isinstance(self._inner, ThompsonRecommender) else None
         self._notes.put(request, lambda: _note(rows, utility, history, spread))
-        return self._inner._explore(request, index, candidates, ranked, order)
+        return self._inner.explore(request, index, candidates, ranked, order)
 
 
 def _note(
