@@ -71,7 +71,7 @@ def ranking(
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
-    """Heads of the ranker on a rated log (long view, like against hate, click, watch time) next to tuned LightGBM."""
+    """Heads of the ranker on a rated log (long view, like against hate, click, watch time), and of tuned LightGBM beside it."""
     from cli.console import TerminalListener, console, write_json
     from pipelines.progress import Stages
     from pipelines.rated import files as rank_files
