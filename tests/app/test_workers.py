@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from app.workers import Crew
 from core.errors import ReleaseRefused, UpnextError
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
 def work(number):
-    print(number, os.getpid(), flush=True)
+    os.write(1, f"{{number}} {{os.getpid()}}\\n".encode())  # one write, so that two workers' lines cannot mix
     {work}
 try:
     Crew(work, 2).run()
@@ -28,11 +29,15 @@ WAIT = "time.sleep(60)"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers end with their parent on Linux only")
 
 
+@contextmanager
 def start(work):
-    program = PROGRAM.format(work=work)
-    return subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """A crew, which does not outlive a test that fails."""
+    command = [sys.executable, "-c", PROGRAM.format(work=work)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as crew:
+        try:
+            yield crew
+        finally:
+            crew.kill()
 
 
 def pids(crew, count=2):
