@@ -174,7 +174,7 @@ class IndexConfig:
     pq_parts: int = 0
     """Sub-vectors of a compressed vector, 4 bits each; 0 means one for every two dimensions."""
     effort: int = 64
-    """Where tuning starts: efSearch of hnsw, lists probed by ivf and ivfpq. Doubles until the recall bound holds."""
+    """Where tuning starts: efSearch of hnsw, lists probed by ivf and ivfpq. A quarter more until the recall bound holds."""
     max_effort: int = 2048
     min_recall: float = 0.99
     """Measured against exact search, below which an index is refused."""

@@ -174,12 +174,20 @@ def load(path: Path) -> VectorIndex:
 
 def measured_recall(index: VectorIndex, vectors: Floats, queries: Floats, k: int) -> float:
     """Share of the exact k nearest among the k that `index` returns, averaged over queries."""
-    k = min(k, len(vectors))
+    return _share_found(index, queries, _nearest(vectors, queries, k))
+
+
+def _nearest(vectors: Floats, queries: Floats, k: int) -> NDArray[np.int64]:
+    """Rows of the exact k nearest. [Q, ≤ k]"""
     exact = faiss.IndexFlatIP(vectors.shape[1])
     exact.add(vectors)
-    _, wanted = exact.search(np.ascontiguousarray(queries, dtype=np.float32), k)
-    _, found = index.search(queries, k)
-    return float(np.mean([len(np.intersect1d(w, f)) / k for w, f in zip(wanted, found, strict=True)]))
+    return np.asarray(exact.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, len(vectors)))[1])
+
+
+def _share_found(index: VectorIndex, queries: Floats, wanted_QK: NDArray[np.int64]) -> float:
+    k = wanted_QK.shape[1]
+    found = index.search(queries, k)[1]
+    return float(np.mean([len(np.intersect1d(w, f)) / k for w, f in zip(wanted_QK, found, strict=True)]))
 
 
 def to_gpu(index: VectorIndex) -> VectorIndex:
@@ -244,18 +252,19 @@ def _num_lists(vectors: Floats, config: IndexConfig) -> int:
 
 
 def _tuned(raw: Any, kind: str, vectors: Floats, queries: Floats, config: IndexConfig) -> VectorIndex:
-    effort = 0 if kind == HALF else config.effort
+    effort, wanted = 0 if kind == HALF else config.effort, _nearest(vectors, queries, config.recall_at)
     while True:
         index = VectorIndex(raw, kind, vectors.shape[1], len(vectors), effort, 0.0, config.recall_at)
-        recall = measured_recall(index, vectors, queries, config.recall_at)
+        recall = _share_found(index, queries, wanted)
         if recall >= config.min_recall:
-            return VectorIndex(raw, kind, vectors.shape[1], len(vectors), effort, recall, config.recall_at)
-        if kind == HALF or effort * 2 > config.max_effort:
+            return replace(index, recall=recall)
+        harder = effort + max(effort // 4, 1)  # a doubled effort would often find more than anybody asked for, and cost it
+        if kind == HALF or harder > config.max_effort:
             raise IndexRefused(
                 f"{kind} finds {recall:.3f} of the exact {config.recall_at} nearest at effort {effort}, "
                 f"below {config.min_recall}: raise max_effort or hnsw_links, or use kind=exact"
             )
-        effort *= 2
+        effort = harder
 
 
 def _held_out(vectors: Floats, config: IndexConfig) -> Floats:
