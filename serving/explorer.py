@@ -62,6 +62,14 @@ def weights(utility_P: NDArray[np.float32], fresh_P: NDArray[np.bool_], config: 
     return np.where(fresh_P, config.fresh_boost * weight, weight)
 
 
+def page_of(
+    ranked: Indices, utility_K: NDArray[np.float32], fresh_K: NDArray[np.bool_], config: ExplorationConfig, request_id: str
+) -> Page:
+    """`explore` with the pool and the weights of the K candidates."""
+    members = pool(utility_K, fresh_K, config.pool)
+    return explore(ranked, members, weights(utility_K[members], fresh_K[members], config), config, request_id)
+
+
 def explore(ranked: Indices, members: Indices, weight_P: Weights, config: ExplorationConfig, request_id: str) -> Page:
     """Fill as many slots as `ranked` has.
 

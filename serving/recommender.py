@@ -28,7 +28,7 @@ from ranking.rerank import rerank
 from retrieval.sources import Query, Source
 from serving import explorer, filters, trace
 from serving.candidates import CandidateSet, Lists, merge, side_by_side
-from serving.config import ServingConfig
+from serving.config import ExplorationConfig, ServingConfig
 from serving.explain import Explained, explain_page
 from serving.explorer import Page
 from serving.stages import Encoder, FeatureReader, Filter, Floats, Rows, Scorer
@@ -59,6 +59,17 @@ class Parts:
     release_id: str = ""
     arm: str = "control"
     config: ServingConfig = field(default_factory=ServingConfig)
+
+    def order(self, utility_K: Floats, rows_K: NDArray[np.int32], at: int, k: int) -> NDArray[np.int64]:
+        """The re-ranker's order of min(k, K) candidates at an instant."""
+        uploaded = self.catalogue.uploaded_at[rows_K]
+        age_days = np.where(uploaded > 0, (at - uploaded) / DAY_MS, -1).astype(np.float32)
+        return rerank(utility_K, self.video_VD, rows_K, self.catalogue.channel[rows_K], age_days, self.config.rerank, k)
+
+    def fresh(self, rows_K: NDArray[np.int32], at: int) -> NDArray[np.bool_]:
+        """[K] whether each video was uploaded lately."""
+        uploaded = self.catalogue.uploaded_at[rows_K]
+        return np.asarray((uploaded > 0) & (at - uploaded <= self.config.fresh_days * DAY_MS), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -240,31 +251,32 @@ class Recommender:
         here = np.arange(len(candidates.query)) == index
         if len(rows) < k:
             log.note(trace.short_page(len(rows), k), here)
-        uploaded = self.parts.catalogue.uploaded_at[rows]
-        age_days = np.where(uploaded > 0, (request.at - uploaded) / DAY_MS, -1).astype(np.float32)
-        channel = self.parts.catalogue.channel[rows]
-        order = log.attempt(
-            lambda: rerank(utility, self.parts.video_VD, rows, channel, age_days, self.config.rerank, k), trace.NO_RERANK, here
-        )
+        order = log.attempt(lambda: self.parts.order(utility, rows, request.at, k), trace.NO_RERANK, here)
         return np.argsort(-utility, kind="stable")[:k] if order is None else order
 
     def explore(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, order: NDArray[np.int64]) -> Page:
-        """Fill the page of one request: the stage that other policies replace (`thompson`) or look at (`witness`).
+        """The page of one request, with as much chance as the viewer has left today; a `witness` looks at what it is made of.
 
         order: the re-ranker's, into the request's candidates.
         """
         rows, settings = candidates.rows_BK[index], self.config.exploration
         rows = rows[rows >= 0]
-        uploaded = self.parts.catalogue.uploaded_at[rows]
-        fresh = (uploaded > 0) & (request.at - uploaded <= self.config.fresh_days * DAY_MS)
-        utility = ranked.utility_BK[index, : len(rows)]
         if self._cap.reached(request.viewer_id, request.at):
             settings = replace(settings, epsilon=0.0)
-        pool = explorer.pool(utility, fresh, settings.pool)
-        weights = explorer.weights(utility[pool], fresh[pool], settings)
-        page = explorer.explore(order, pool, weights, settings, request.request_id)
+        page = self.fill(request, rows, ranked.utility_BK[index, : len(rows)], order, settings)
         self._cap.spend(request.viewer_id, request.at, int(page.exploration.sum()))
         return page
+
+    def fill(
+        self,
+        request: Request,
+        rows_K: NDArray[np.int32],
+        utility_K: Floats,
+        order: NDArray[np.int64],
+        settings: ExplorationConfig,
+    ) -> Page:
+        """The slots of a page by chance: the stage that another policy replaces (`thompson`)."""
+        return explorer.page_of(order, utility_K, self.parts.fresh(rows_K, request.at), settings, request.request_id)
 
     # The answer.
 

@@ -23,10 +23,9 @@ from experiments.assignment import units
 from experiments.policies import NUM_SAMPLES
 from retrieval.sources import VideoCounts
 from serving import explorer
-from serving.candidates import CandidateSet
 from serving.config import ExplorationConfig
 from serving.explorer import Page
-from serving.recommender import Parts, Ranked, Recommender
+from serving.recommender import Parts, Recommender
 
 Floats = NDArray[np.float32]
 
@@ -89,26 +88,16 @@ class ThompsonRecommender(Recommender):
             self._latest = period, found
         return found
 
-    def explore(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, order: NDArray[np.int64]) -> Page:
+    def fill(
+        self,
+        request: Request,
+        rows_K: NDArray[np.int32],
+        utility_K: Floats,
+        order: NDArray[np.int64],
+        settings: ExplorationConfig,
+    ) -> Page:
         """See Recommender."""
-        if self.config.exploration.epsilon <= 0 or self._cap.reached(request.viewer_id, request.at):
-            return super().explore(request, index, candidates, ranked, order)
-        rows = candidates.rows_BK[index]
-        rows = rows[rows >= 0]
-        page = page_of(
-            order,
-            ranked.utility_BK[index, : len(rows)],
-            self.spread(request.at)[rows],
-            is_fresh(self.parts, rows, request.at),
-            self.parts.catalogue.video_ids[rows],
-            self.config.exploration,
-            request,
-        )
-        self._cap.spend(request.viewer_id, request.at, int(page.exploration.sum()))
-        return page
-
-
-def is_fresh(parts: Parts, rows_K: NDArray[np.int32], at: int) -> NDArray[np.bool_]:
-    """[K] whether each video was uploaded lately."""
-    uploaded = parts.catalogue.uploaded_at[rows_K]
-    return np.asarray((uploaded > 0) & (at - uploaded <= parts.config.fresh_days * DAY_MS), dtype=np.bool_)
+        if settings.epsilon <= 0:
+            return super().fill(request, rows_K, utility_K, order, settings)
+        fresh, video_ids = self.parts.fresh(rows_K, request.at), self.parts.catalogue.video_ids[rows_K]
+        return page_of(order, utility_K, self.spread(request.at)[rows_K], fresh, video_ids, settings, request)

@@ -17,15 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.clock import DAY_MS
 from core.policy import Request
-from ranking.rerank import rerank
-from serving import explorer
+from serving import explorer, thompson
 from serving.arms import Base
 from serving.candidates import CandidateSet
 from serving.explorer import Page
 from serving.recommender import Ranked, Recommender
-from serving.thompson import ThompsonRecommender, is_fresh, page_of
+from serving.thompson import ThompsonRecommender
 
 _CAPACITY = 1_000
 """Notes that may wait; the oldest go."""
@@ -112,19 +110,12 @@ def again(recommender: Recommender, request: Request, note: Note, *, chance: boo
         note: what it chose from.
         chance: False where the viewer had used up the day's cap, so that every propensity is 1.
     """
-    parts, config, rows = recommender.parts, recommender.config, note.rows_K
-    uploaded = parts.catalogue.uploaded_at[rows]
-    age = np.where(uploaded > 0, (request.at - uploaded) / DAY_MS, -1)
-    ranked = rerank(
-        note.utility_K, parts.video_VD, rows, parts.catalogue.channel[rows], age.astype(np.float32), config.rerank, request.k
-    )
-    fresh = is_fresh(parts, rows, request.at)
-    settings = config.exploration if chance else replace(config.exploration, epsilon=0.0)
-    if note.spread_K is not None:
-        ids = parts.catalogue.video_ids[rows]
-        page = page_of(ranked, note.utility_K, note.spread_K, fresh, ids, settings, request)
+    parts, settings, rows = recommender.parts, recommender.config.exploration, note.rows_K
+    settings = settings if chance else replace(settings, epsilon=0.0)
+    ids, fresh = parts.catalogue.video_ids[rows], parts.fresh(rows, request.at)
+    ranked = parts.order(note.utility_K, rows, request.at, request.k)
+    if note.spread_K is None:
+        page = explorer.page_of(ranked, note.utility_K, fresh, settings, request.request_id)
     else:
-        members = explorer.pool(note.utility_K, fresh, settings.pool)
-        weight = explorer.weights(note.utility_K[members], fresh[members], settings)
-        page = explorer.explore(ranked, members, weight, settings, request.request_id)
-    return parts.catalogue.video_ids[rows[page.chosen]], page
+        page = thompson.page_of(ranked, note.utility_K, note.spread_K, fresh, ids, settings, request)
+    return ids[page.chosen], page
