@@ -16,21 +16,28 @@ STAGED = ".staged-"
 """How the names of unfinished things begin; nobody reads them."""
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Make `path` hold `text`; a reader sees the old file or the new one, never a part."""
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file to write, which then becomes `path`: a reader sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, staged = tempfile.mkstemp(prefix=STAGED, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=STAGED, dir=path.parent)
+    os.close(handle)
+    staged = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)  # mkstemp lets nobody else in
-            os.fsync(file.fileno())
+        yield staged
+        staged.chmod(0o644)  # mkstemp lets nobody else in
+        sync(staged)
         os.replace(staged, path)
     except BaseException:
-        Path(staged).unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Make `path` hold `text`."""
+    with replaced(path) as staged:
+        staged.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:

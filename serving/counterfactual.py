@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from core import columns as c
-from core import config
+from core import config, files
 from core.clock import DAY_MS, HOUR_MS, SECOND_MS
 from core.policy import Request, Slate
 from data import tombstones
@@ -209,7 +209,6 @@ class Writer:
     def _write(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{_stamp(rows[0]['at'])}-{uuid.uuid4().hex[:8]}.parquet"
         _store(to_table(rows), path)
         oldest = _stamp(rows[0]["at"] - self._days * DAY_MS)
@@ -219,9 +218,8 @@ class Writer:
 
 
 def _store(table: pa.Table, path: Path) -> None:
-    staged = path.with_suffix(".staged")
-    pq.write_table(table, staged, compression="zstd", use_dictionary=_WORDS, column_encoding=_ENCODINGS)
-    staged.replace(path)
+    with files.replaced(path) as staged:
+        pq.write_table(table, staged, compression="zstd", use_dictionary=_WORDS, column_encoding=_ENCODINGS)
 
 
 def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

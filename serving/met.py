@@ -6,7 +6,6 @@ Each look reads only what the log got since the last one, by whatever process; t
 out of the log. Experiments that ended stay in it, should they come back. Viewers who asked to be forgotten are not.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from core import columns as c
 from core import events as ev
+from core import files
 from core.event_log import EventLog, batches
 from data import tombstones
 from experiments.assignment import OUTSIDE, Assigner
@@ -98,6 +98,5 @@ def _save(space: Path, found: Met) -> None:
         c.VIEWER_ID: pa.array(viewers, pa.int64()),
         c.ARM: pa.array(found.arms.values(), pa.string()).dictionary_encode(),
     }
-    staged = space / f".staged-{os.getpid()}-{FILE}"
-    pq.write_table(pa.table(columns).replace_schema_metadata({_OFFSET: str(found.offset)}), staged, compression="zstd")
-    staged.replace(space / FILE)
+    with files.replaced(space / FILE) as staged:
+        pq.write_table(pa.table(columns).replace_schema_metadata({_OFFSET: str(found.offset)}), staged, compression="zstd")
