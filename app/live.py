@@ -118,11 +118,15 @@ class Running:
 def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Running]:
     """A function that puts a release of `root` into service. It raises ReleaseRefused, StoreUnavailable or LogUnavailable."""
 
+    serving = threading.Event()
+    """Whether there are requests to stay behind: not while the first release is opened."""
+
     def open_release(release_id: str) -> Opened:
-        loaded = behind_requests(partial(load_release, root, release_id, verify=True))
+        aside = behind_requests if serving.is_set() else _at_once
+        loaded = aside(partial(load_release, root, release_id, verify=True))
         since = open_store(store_url, namespace=f"{release_id}:{new_id()[:8]}")
         store = LayeredStore(loaded.viewer_states(), since)
-        growing = GrowingRelease(behind_requests(partial(go_live, loaded, store, fill_store=False, of_now=True)))
+        growing = GrowingRelease(aside(partial(go_live, loaded, store, fill_store=False, of_now=True)))
         for viewer_id in tombstones.read(root.parent).forgotten_at:  # the release was trained before they asked
             store.forget(viewer_id)
         consumer = growing.consumer(log)
@@ -133,12 +137,18 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
     def build(release_id: str) -> Running:
         opened = open_release(release_id)
         try:
-            return Running(root, opened, open_release, log)
+            running = Running(root, opened, open_release, log)
         except BaseException:
             opened.close()
             raise
+        serving.set()
+        return running
 
     return build
+
+
+def _at_once(work: Callable[[], T]) -> T:
+    return work()
 
 
 def behind_requests(work: Callable[[], T]) -> T:

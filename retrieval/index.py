@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +119,16 @@ class VectorIndex:
         names = ("kind", "dim", "num", "effort", "recall", "recall_at")
         _facts_path(path).write_text(json.dumps({name: getattr(self, name) for name in names}, indent=1))
 
+    @cached_property
+    def _num_lists(self) -> int:
+        return int(faiss.extract_index_ivf(self.index).nlist)
+
     def _parameters(self, k: int) -> Any:
         if self.kind == HNSW:
             return faiss.SearchParametersHNSW(efSearch=max(self.effort, k))  # type: ignore[attr-defined]
         if self.kind in (IVF, IVFPQ):
             # More lists than there are must not be asked for: residual codes then score what does not exist.
-            num_lists = faiss.extract_index_ivf(self.index).nlist
-            lists = faiss.SearchParametersIVF(nprobe=min(self.effort, num_lists))  # type: ignore[call-arg]
+            lists = faiss.SearchParametersIVF(nprobe=min(self.effort, self._num_lists))  # type: ignore[call-arg]
             if self.kind == IVF:
                 return lists
             refine: Any = faiss.IndexRefineSearchParameters
