@@ -29,6 +29,7 @@ from pipelines.evaluation.cases import HeldOut, time_split
 from pipelines.evaluation.evaluate import TwoStage, measure
 from pipelines.evaluation.leaderboard import GIVEN_RETRIEVED, MAIN
 from pipelines.presets import RunConfig
+from pipelines.progress import unwatched
 from pipelines.reader import OfflineReader
 from pipelines.releases import bundle
 from ranking import export, train
@@ -150,11 +151,10 @@ def prepare(world: str, config: RunConfig, folder: Path) -> Bench:
     split = global_time_split(dataset.events, config.split.test_fraction, config.split.ranker_fraction)
     catalogue, early = labelling.catalogues(dataset, split, folder, wanted=config.labels)
     material = fit.prepare(dataset, catalogue, viewers, split, early)
-    quiet = lambda share, note: None  # noqa: E731
-    first = fit.towers(material, config, until=split.ranker_from, advance=quiet)
+    first = fit.towers(material, config, until=split.ranker_from, advance=unwatched)
     data = fit.ranking_data(material, config, first)
     ranker = train.train(config.ranker, material.schema, catalogue, data)
-    towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=quiet)
+    towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=unwatched)
     staged = bundle.write(folder / "release", material, towers, ranker, config, 0)
     clicks = logs.clicks(dataset.events, catalogue.video_ids)
     held_out = time_split(clicks, split.test_from, catalogue.uploaded_at, max_cases=config.evaluation.max_cases)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL_GAP = 360, 250, 52, 34, 24
-_COLOURS = ("#2a7de1", "#d9534f", "#2e9e6b", "#b07cc6", "#c98a1b", "#6b7785", "#1aa6b7")
+_COLOURS = ("#2a7de1", "#d9534f", "#2e9e6b", "#b07cc6", "#c98a1b", "#6b7785", "#1aa6b7", "#d0679d")
 _STYLE = (
     "text{font:11px system-ui,sans-serif;fill:#333}.axis{stroke:#999;fill:none}.title{font-weight:600}"
     "@media(prefers-color-scheme:dark){text{fill:#ddd}.axis{stroke:#777}}"
@@ -40,8 +40,9 @@ class Panel:
     ticks: Mapping[float, str]
     """Where the x axis is labelled."""
     log_x: bool = False
+    log_y: bool = False
     y_from: float = 0.0
-    """Where the y axis begins, unless a point lies below."""
+    """Where a linear y axis begins, unless a point lies below."""
 
 
 def draw(panels: Sequence[Panel]) -> str:
@@ -55,7 +56,7 @@ def draw(panels: Sequence[Panel]) -> str:
         if x + 7 * len(name) + 30 > wide:
             x, y = _LEFT, y + 18
         parts.append(
-            f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{colours[name]}"/><text x="{x + 9}" y="{y}">{escape(name)}</text>'
+            f'<path d="M{x - 4} {y - 8}h8v8h-8z" fill="{colours[name]}"/><text x="{x + 9}" y="{y}">{escape(name)}</text>'
         )
         x += 7 * len(name) + 30
     size = f'viewBox="0 0 {wide} {y + 12}" width="{wide}" height="{y + 12}"'
@@ -66,11 +67,12 @@ def draw(panels: Sequence[Panel]) -> str:
 
 def _panel(panel: Panel, colours: Mapping[str, str], left: float) -> str:
     points = [point for series in panel.series.values() for point in series]
-    to_x = math.log if panel.log_x else float
+    to_x, to_y = (math.log if log else float for log in (panel.log_x, panel.log_y))
+    from_y = math.exp if panel.log_y else float
     xs, bottom = [to_x(point.x) for point in points], _TOP + _HEIGHT
     highs = [point.y if point.high is None else point.high for point in points]
     lows = [point.y if point.low is None else point.low for point in points]
-    y_from, y_to = min(panel.y_from, *lows), max(highs)
+    y_from, y_to = to_y(min(lows) if panel.log_y else min(panel.y_from, *lows)), to_y(max(highs))
     pad = 0.04 * (max(xs) - min(xs) or 1.0)
     x_from, x_to = min(xs) - pad, max(xs) + pad
 
@@ -78,7 +80,7 @@ def _panel(panel: Panel, colours: Mapping[str, str], left: float) -> str:
         return left + (to_x(x) - x_from) / (x_to - x_from) * _WIDTH
 
     def place_y(y: float) -> float:
-        return bottom - (y - y_from) / (y_to - y_from or 1.0) * _HEIGHT
+        return bottom - (to_y(y) - y_from) / (y_to - y_from or 1.0) * _HEIGHT
 
     parts = [
         f'<text class="title" x="{left}" y="16">{escape(panel.title)}</text>',
@@ -89,13 +91,18 @@ def _panel(panel: Panel, colours: Mapping[str, str], left: float) -> str:
     parts += [
         f'<text x="{place_x(x):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(text)}</text>'
         for x, text in panel.ticks.items()
+        if x_from <= to_x(x) <= x_to
     ]
     for share in range(5):
-        y = y_from + share / 4 * (y_to - y_from)
-        parts.append(f'<text x="{left - 6}" y="{place_y(y) + 4:.1f}" text-anchor="end">{y:.3g}</text>')
+        y = from_y(y_from + share / 4 * (y_to - y_from))
+        parts.append(f'<text x="{left - 6}" y="{place_y(y) + 4:.1f}" text-anchor="end">{_number(y)}</text>')
     for name, series in panel.series.items():
         parts += _series(series, colours[name], place_x, place_y)
     return "\n".join(parts)
+
+
+def _number(y: float) -> str:
+    return f"{y:,.0f}" if abs(y) >= 1_000 else f"{y:.3g}"
 
 
 def _series(series: Sequence[Point], colour: str, place_x: Place, place_y: Place) -> list[str]:

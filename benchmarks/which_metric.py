@@ -157,10 +157,7 @@ def _policies(setting: Setting, config: RunConfig, folder: Path) -> tuple[dict[s
     dataset, split, world = setting.dataset, setting.split, setting.world
     catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
     material = fit.prepare(dataset, catalogue, viewers, split)
-    quiet = lambda share, note: None  # noqa: E731
-    first = fit.towers(material, config, until=split.ranker_from, advance=quiet)
-    ranker = fit.ranker(material, config, first, quiet)
-    towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=quiet)
+    towers, ranker = fit.both(material, config)
     path = bundle.write(folder / "release", material, towers, ranker, config, 0).path
     simple = models.fit_baselines(setting.clicks.before(split.test_from))
     oracles = dict(zip(ORACLES, (Known(world.probability_of_click), Known(world.expected_satisfaction)), strict=True))

@@ -23,7 +23,7 @@ from data.splits import TimeSplit
 from features.schema import FeatureSchema
 from pipelines import examples
 from pipelines.presets import RunConfig
-from pipelines.progress import by_step
+from pipelines.progress import by_step, unwatched
 from ranking import train as ranking
 from ranking.batches import RankingData
 from ranking.model import Ranker
@@ -86,6 +86,14 @@ def ranker(material: Material, config: RunConfig, first: TwoTower, advance: Adva
 def ranker_on(data: RankingData, material: Material, config: RunConfig, advance: Advance) -> Ranker:
     """The ranker on rows that are there already."""
     return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=by_step(advance))
+
+
+def both(material: Material, config: RunConfig) -> tuple[TwoTower, Ranker]:
+    """Towers and ranker in the order above, with nobody watching."""
+    split = material.split
+    early = towers(material, config, until=split.ranker_from, advance=unwatched)
+    second = ranker(material, config, early, unwatched)
+    return towers(material, config, until=split.test_from, warm_start=early, advance=unwatched), second
 
 
 def ranking_data(material: Material, config: RunConfig, first: TwoTower) -> RankingData:

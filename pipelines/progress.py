@@ -78,6 +78,10 @@ class Stages:
         return [{"name": name, "seconds": round(took, 3)} for name, took in self.seconds]
 
 
+def unwatched(share: float, note: str) -> None:
+    """Progress that nobody looks at."""
+
+
 def by_step(advance: Callable[[float, str], None]) -> Callable[[int, int, float], None]:
     """A trainer's (step, steps, loss) as a stage's progress."""
     return lambda step, steps, loss: advance(step / max(steps, 1), f"loss {loss:.3f}")

@@ -69,22 +69,18 @@ def train(space: Space, config: RunConfig, how: str, processes: int, out: Path |
         material = _material(space, config)
         clicks = material.clicks.between(0, material.split.test_from)
         stage.note = f"{len(clicks):,} clicks on {len(material.catalogue):,} videos"
-    losses: list[float] = []
     with stages("towers") as stage:
+        losses: list[float] = []
         show = by_step(stage.advance)
 
         def on_step(done: int, total: int, loss: float) -> None:
             losses.append(loss)
             show(done, total, loss)
 
+        examples, backend = material.clicks.examples(clicks), None if how == WHOLE else how
         tower = retrieval.train(
-            plan,
-            material.schema,
-            material.catalogue,
-            material.clicks.examples(clicks),
-            on_step=on_step,
-            video_backend=None if how == WHOLE else how,
-        )
+            plan, material.schema, material.catalogue, examples, on_step=on_step, video_backend=backend
+        )  # fmt: skip
         by_epoch = _means(losses, plan.epochs)
         stage.note = f"loss {by_epoch[0]:.4f} → {by_epoch[-1]:.4f}"
     numbers = tower.video_tables.configs[VIDEO_ID].rows * plan.dim

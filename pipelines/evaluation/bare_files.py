@@ -33,7 +33,7 @@ from pipelines.evaluation.leaderboard import Leaderboard
 from pipelines.examples import draw
 from pipelines.opinions import Opinions
 from pipelines.presets import ListConfig, RunConfig
-from pipelines.progress import Stages, by_step
+from pipelines.progress import Stages, by_step, unwatched
 from ranking import export as ranker_files
 from ranking import train as ranking
 from ranking.batches import Lists, RankingData
@@ -228,7 +228,7 @@ def first_stage(log: FileLog, config: RunConfig) -> Towers:
 
 def towers_alone(bare: Bare, plan: TwoTowerConfig, seed: int, folder: Path) -> Towers:
     """The first stage by itself, on the whole training file; `folder` takes its files."""
-    encoder, video_VD = _exported(_towers(bare, bare.log.interactions, plan, seed, lambda share, note: None), bare, folder)
+    encoder, video_VD = _exported(_towers(bare, bare.log.interactions, plan, seed, unwatched), bare, folder)
     return Towers(video_VD, lambda cases, rows: _encode(encoder, bare, cases, rows))
 
 

@@ -61,9 +61,7 @@ def first(dataset: Dataset, config: LabConfig, run: RunConfig, folder: Path) -> 
     until = config.starts_at(1)
     ranker_from = until - int(_RANKER_SHARE * config.history_days * DAY_MS)
     material = _material(dataset, TimeSplit(ranker_from, until, until + 1))
-    early = fit.towers(material, run, until=ranker_from, advance=_quiet)
-    ranker = fit.ranker(material, run, early, _quiet)
-    towers = fit.towers(material, run, until=until, advance=_quiet, warm_start=early)
+    towers, ranker = fit.both(material, run)
     bundle.write(folder / RELEASE, material, towers, ranker, run, log_offset=0)
     _save_towers(towers, folder / TOWERS)
 
@@ -102,10 +100,6 @@ def open_model(folder: Path, run: RunConfig) -> Model:
         sums.copy_(kept.pop(name))
     towers.load_state_dict(kept)
     return Model(loaded, towers.eval())
-
-
-def _quiet(share: float, note: str) -> None:
-    """A week is shorter than anyone would watch a bar for."""
 
 
 def _material(dataset: Dataset, split: TimeSplit) -> fit.Material:

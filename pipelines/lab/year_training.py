@@ -49,11 +49,5 @@ def train(
     recent = replace(dataset, events=dataset.events.filter(learned))
     split = TimeSplit(ranker_from, until, until + 1)
     material = fit.prepare(recent, Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers), split)
-    early = fit.towers(material, run, until=ranker_from, advance=_quiet)
-    ranker = fit.ranker(material, run, early, _quiet)
-    towers = fit.towers(material, run, until=until, advance=_quiet, warm_start=early)
+    towers, ranker = fit.both(material, run)
     bundle.write(folder / RELEASE, replace(material, dataset=dataset), towers, ranker, run, log_offset=0)
-
-
-def _quiet(share: float, note: str) -> None:
-    """A week is shorter than anyone would watch a bar for."""

@@ -27,6 +27,7 @@ from core import rng
 from core.errors import BadInput
 from core.process import die_with_parent
 from core.space import Range, Scalar, Settings, Space, grid
+from pipelines.progress import unwatched
 
 Method = Literal["grid", "random", "tpe", "asha"]
 METHODS: tuple[Method, ...] = ("grid", "random", "tpe", "asha")
@@ -109,7 +110,7 @@ class Search:
         points = len(grid(self.space)) if self.method == "grid" else self.trials
         return min(points or 0, self.trials or points or 0)
 
-    def run(self, objective: Objective, advance: Callable[[float, str], None] = lambda share, note: None) -> "Found":
+    def run(self, objective: Objective, advance: Callable[[float, str], None] = unwatched) -> "Found":
         """All trials, those of an earlier run with this journal included.
 
         Raises:

@@ -2,8 +2,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from benchmarks.index_picture import draw
-from benchmarks.indexes import Contender, _ours, compare
+from benchmarks.indexes import Contender, _ours, compare, picture
 from core import rng
 
 
@@ -20,8 +19,8 @@ def test_a_contender_that_finds_too_little_is_not_among_the_best():
 
 def test_a_picture_holds_what_finds_enough():
     points = [{"recall@100": 0.5, "per_s": 9_000.0}, {"recall@100": 0.95, "per_s": 800.0}, {"recall@100": 1.0, "per_s": 90.0}]
-    picture = ElementTree.fromstring(draw({"videos": 1_000, "k": 5, "indexes": {"lists": {"points": points}}}))
-    dots = [dot.attrib for dot in picture.iter("{http://www.w3.org/2000/svg}circle")]
+    drawn = ElementTree.fromstring(picture({"videos": 1_000, "k": 5, "indexes": {"lists": {"points": points}}}))
+    dots = [dot.attrib for dot in drawn.iter("{http://www.w3.org/2000/svg}circle")]
     assert len(dots) == 2  # .5 is not worth a place
     assert float(dots[0]["cx"]) < float(dots[1]["cx"])  # further right finds more
     assert float(dots[0]["cy"]) < float(dots[1]["cy"])  # further up is faster

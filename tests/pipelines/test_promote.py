@@ -22,6 +22,7 @@ from pipelines.promote import Reasons, promote, roll_back
 from pipelines.releases import canary, history, model_card, registry
 from pipelines.releases.history import Signed
 from pipelines.spaces import Space
+from tests.pipelines import variants
 
 ANN = Signed("ann", 1_800_000_000_000)
 LENIENT = GatesConfig(
@@ -35,20 +36,10 @@ def judged(trained, tmp_path_factory):
     """(space, live, candidate) after one real run of the gates; the candidate differs in how it serves."""
     space = Space(tmp_path_factory.mktemp("promote") / trained[1].space.name)
     shutil.copytree(trained[1].space.path, space.path, ignore=shutil.ignore_patterns(moves.FILE))
-    live = release.load(space.releases, trained[1].release_id)
-
-    def write(path):
-        shutil.copytree(live.path, path, dirs_exist_ok=True)
-        (path / release.MANIFEST).unlink()
-        lineage = json.loads((path / "lineage.json").read_text())
-        lineage["serving"]["rerank"]["diversity"] = 0.5
-        (path / "lineage.json").write_text(json.dumps(lineage))
-
-    m = live.manifest
-    facts = {"snapshot": m.snapshot, "feature_schema": m.feature_schema, "config_fingerprint": "other", "git_commit": "g"}
-    candidate = release.publish(space.releases, write, created_at=m.created_at + 1, metrics=m.metrics, **facts)
-    gates_result.ask(space, candidate.release_id, live.release_id, LENIENT, Stages(), ANN.at)
-    return space, live.release_id, candidate.release_id
+    live_id = trained[1].release_id
+    candidate_id = variants.another(space, live_id)
+    gates_result.ask(space, candidate_id, live_id, LENIENT, Stages(), ANN.at)
+    return space, live_id, candidate_id
 
 
 @pytest.fixture

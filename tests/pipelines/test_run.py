@@ -1,6 +1,5 @@
 """Which door a trained release goes through; training itself is in tests/flows."""
 
-import json
 import shutil
 
 import pytest
@@ -12,6 +11,7 @@ from pipelines import run as training
 from pipelines.progress import Stages
 from pipelines.run import Door
 from pipelines.spaces import Space
+from tests.pipelines import variants
 
 
 @pytest.fixture
@@ -24,18 +24,7 @@ def space(trained, tmp_path):
 @pytest.fixture
 def another(space, trained):
     """A second release, which serves with other settings."""
-    first = release.load(space.releases, trained[1].release_id)
-
-    def write(path):
-        shutil.copytree(first.path, path, dirs_exist_ok=True)
-        (path / release.MANIFEST).unlink()
-        lineage = json.loads((path / "lineage.json").read_text())
-        lineage["serving"]["rerank"]["diversity"] = 0.5
-        (path / "lineage.json").write_text(json.dumps(lineage))
-
-    m = first.manifest
-    facts = {"snapshot": m.snapshot, "feature_schema": m.feature_schema, "config_fingerprint": "other", "git_commit": "g"}
-    return release.publish(space.releases, write, created_at=m.created_at + 1, metrics=m.metrics, **facts).release_id
+    return variants.another(space, trained[1].release_id)
 
 
 def pointers(space):
