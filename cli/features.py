@@ -77,7 +77,7 @@ def fresh(
     from cli.console import console, write_json
     from core import settings
     from pipelines import spaces
-    from pipelines.watching import freshness
+    from pipelines.watching import freshness, monitor
 
     found = freshness.ask(url)
     table = Table("group", "features", "age", "budget", "")
@@ -86,7 +86,7 @@ def fresh(
         table.add_row(one["group"], str(len(one["features"])), age, f"{one['budget_s']:,.0f} s", "late" if one["late"] else "✓")
     console.print(table)
     if act and found.alert is not None:
-        for line in freshness.tell(spaces.current(settings.load().var_dir, space), found.alert):
+        for line in monitor.tell_space(spaces.current(settings.load().var_dir, space), found.alert):
             console.print(f"  {line}")
     write_json(json, found.groups)
     if found.alert is not None:

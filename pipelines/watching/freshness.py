@@ -8,10 +8,8 @@ from typing import Any
 
 from core.clock import SECOND_MS
 from core.errors import BadInput
-from monitoring.alerts import Alert, FileSink, LogSink, send
+from monitoring.alerts import Alert
 from monitoring.severity import Action, Severity
-from pipelines.spaces import Space
-from pipelines.watching.monitor import ALERTS
 
 _TIMEOUT_S = 5.0
 
@@ -55,12 +53,6 @@ def ask(url: str) -> Ages:
         raise BadInput(
             f"{address} does not say how fresh features are ({error}); start `upnext serve`, or name it with --url"
         ) from error
-
-
-def tell(space: Space, alert: Alert) -> list[str]:
-    """Send the alarm to the log and the space's file of alarms; what was done, in words."""
-    path = space.path / ALERTS
-    return [f"wrote {path}", *send(alert, [LogSink(), FileSink(path)])]
 
 
 def _age(seconds: float | None) -> str:

@@ -365,3 +365,9 @@ def _performance(before: pl.DataFrame, today: pl.DataFrame) -> dict[str, Any] | 
         "click_rate": float(clicked.mean()),
         "calibration_error": ece(clicked, calibrator(predicted), _CALIBRATION_BINS),
     }
+
+
+def tell_space(space: Space, alert: Alert) -> list[str]:
+    """Send an alarm to the log and the space's file of alarms; what was done, in words."""
+    path = space.path / ALERTS
+    return [f"wrote {path}", *send(alert, [LogSink(), FileSink(path)])]

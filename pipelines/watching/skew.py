@@ -31,12 +31,12 @@ from features import audit, offline
 from features.audit import Difference, FutureRows
 from features.layered_store import LayeredStore
 from features.tiles import KINDS
-from monitoring.alerts import Alert, FileSink, LogSink, send
+from monitoring.alerts import Alert
 from monitoring.severity import Action, Severity
 from pipelines.ingest import live_events
 from pipelines.progress import Stages
 from pipelines.spaces import Space
-from pipelines.watching.monitor import ALERTS
+from pipelines.watching.monitor import tell_space
 from pipelines.watching.served import Page, Served, frame, logged_pages, made_up, replay, store_for
 from serving.live import LiveRelease, go_live
 from serving.releases import load_release
@@ -202,8 +202,8 @@ def tell(space: Space, report: SkewReport) -> list[str]:
     """Send the alarm of a report to the log and the space's file of alarms; what was done, in words."""
     if report.alert is None:
         return []
-    path = space.path / ALERTS
-    return [f"{stamp(report.at)}: wrote {path}", *send(report.alert, [LogSink(), FileSink(path)])]
+    wrote, *failed = tell_space(space, report.alert)
+    return [f"{stamp(report.at)}: {wrote}", *failed]
 
 
 def _open(space: Space, snapshot_id: str, log_offset: int) -> tuple[Dataset, pl.DataFrame]:

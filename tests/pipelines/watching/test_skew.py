@@ -21,6 +21,7 @@ from features.video_matrix import VideoMatrix
 from pipelines import spaces
 from pipelines.progress import Stages
 from pipelines.watching import served, skew
+from pipelines.watching.monitor import ALERTS
 from serving.live import go_live
 from serving.releases import load_release
 
@@ -67,7 +68,7 @@ def test_what_is_served_is_what_the_log_says(space):
     assert found["fingerprints"] == {"equal": 80, "unsettled": 0, "different": 0}
     assert found["joins"] >= 10_000
     assert found["traffic"] == "made up"
-    assert not (space.path / skew.ALERTS).exists()
+    assert not (space.path / ALERTS).exists()
 
 
 def test_recorded_pages_are_asked_again(space, visits, short_joins):
@@ -142,8 +143,8 @@ def test_a_planted_fault_is_found_and_told(space, monkeypatch, plant, expected, 
     first = next(one for one in found.found.differences if one.feature == expected)
     assert first.served != first.offline
     assert found.found.fingerprints.different > 0
-    assert skew.tell(space, found)[0].endswith(str(space.path / skew.ALERTS))
-    (line,) = (space.path / skew.ALERTS).read_text().splitlines()
+    assert skew.tell(space, found)[0].endswith(str(space.path / ALERTS))
+    (line,) = (space.path / ALERTS).read_text().splitlines()
     told = json.loads(line)
     assert (told["cause"], told["severity"], told["action"], told["step"]) == ("feature_skew", "moderate", "report", "features")
     assert "served values differ" in told["text"]
