@@ -10,7 +10,6 @@ named, or neither (it was between two). Filesystem and processes are real; that 
 is not tested here.
 """
 
-import argparse
 import multiprocessing
 import os
 import signal
@@ -50,23 +49,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), arguments)
+        result = measure(Path(folder), arguments.kills, arguments.seed)
     results_file.keep("kill-publish", result, arguments)
 
 
-def measure(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(root: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill, read, count."""
     _publish(root, 1)
     seen, over = Seen(), threading.Event()
     reader = threading.Thread(target=_read_until, args=(root, seen, over))
     reader.start()
     found: Counter[str] = Counter()
-    for delay_s in rng.stream(arguments.seed, "kills").uniform(0.0, _LONGEST_S, arguments.kills).tolist():
+    for delay_s in rng.stream(seed, "kills").uniform(0.0, _LONGEST_S, kills).tolist():
         found[_kill_one(root, delay_s)] += 1
     over.set()
     reader.join()
     return {
-        "kills": arguments.kills,
+        "kills": kills,
         "killed_while": dict(found),
         "published": len(release.names(root)),
         "reads": seen.reads,

@@ -1,9 +1,9 @@
 """How fast is a page? Starts the live release's service, loads it at a steady rate, and reports what viewers wait.
 
-    python -m benchmarks.latency --rate 50 --seconds 40
+    python -m benchmarks.latency --rate 50 --seconds 40 [--workers 2]
 
-Reports start-up seconds, resident memory, client-side p50/p95/p99 in milliseconds, the service's processor time per page (all
-threads: HTTP, logging and following the log as well) and the server's own time per stage.
+Reports start-up seconds, memory (PSS, without the store), client-side p50/p95/p99 in milliseconds, the service's processor
+time per page (all threads: HTTP, logging and following the log as well) and the server's own time per stage.
 Arrivals are random and open-loop. Load generator and service share the machine's cores, so these are upper bounds.
 """
 
@@ -13,6 +13,7 @@ import statistics
 import time
 import urllib.request
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from benchmarks import load, results_file
@@ -28,22 +29,24 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=50, help="requests per second")
     parser.add_argument("--seconds", type=int, default=40, help="how long, including 5 s of warm-up")
     parser.add_argument("--space", default=None, help="dataset to serve; the last trained one by default")
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer")
     arguments = parser.parse_args()
-    result = measure(arguments.rate, arguments.seconds, arguments.space)
+    result = measure(arguments.rate, arguments.seconds, arguments.space, arguments.workers)
     print(json.dumps(result, indent=1))
-    results_file.keep(f"latency-{arguments.rate}-per-second", result, arguments)
+    of = f"-{arguments.workers}-workers" if arguments.workers > 1 else ""
+    results_file.keep(f"latency-{arguments.rate}-per-second{of}", result, arguments)
 
 
-def measure(rate: int, seconds: int, space: str | None) -> dict[str, Any]:
+def measure(rate: int, seconds: int, space: str | None, workers: int) -> dict[str, Any]:
     """Serve, load, and describe."""
     began = time.monotonic()
-    with load.service(space) as (port, service):
+    with load.service(space, "--workers", str(workers)) as (port, service):
         ready_s = time.monotonic() - began
-        spent_s = _processor_s(service.pid)
+        spent_s = _processor_s(service)
         found = load.run(port, load.pages(rate, seconds, num_viewers=NUM_VIEWERS))
-        cpu_ms = (_processor_s(service.pid) - spent_s) / len(found) * 1e3
+        cpu_ms = (_processor_s(service) - spent_s) / len(found) * 1e3
         stages = _stages(f"http://127.0.0.1:{port}")
-        memory_mib = load.memory_mib(service.pid)
+        memory_mib = sum(load.pss_mib(service))
     if any(answer.status != 200 for answer in found):
         raise RuntimeError(f"{sum(answer.status != 200 for answer in found)} of {len(found)} pages were not answered")
     latencies = [answer.waited_ms for answer in found if answer.visit.due_s > WARM_UP_S]
@@ -66,10 +69,13 @@ def _stages(url: str) -> dict[str, float]:
     return {stage: round(statistics.median(values), 3) for stage, values in collected.items()}
 
 
-def _processor_s(pid: int) -> float:
-    """Processor time of all threads of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # after the name, which may hold spaces
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+def _processor_s(service: "Popen[bytes]") -> float:
+    """Processor time of all threads of the service."""
+    ticks = 0
+    for pid in load.members(service):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # after the name, which may hold spaces
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -148,6 +148,18 @@ def memory_mib(pid: int, name: str = "VmRSS") -> int:
     return int(line.split()[1]) // 1024
 
 
+def members(service: "Popen[bytes]") -> list[str]:
+    """Ids of the service's process and of its workers, without the store."""
+    children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
+    return [str(service.pid), *(pid for pid in children if "python" in Path(f"/proc/{pid}/comm").read_text())]
+
+
+def pss_mib(service: "Popen[bytes]") -> list[int]:
+    """Memory of each of its members; what several of them map counts in equal parts."""
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in members(service)]
+    return [int(next(line for line in lines if line.startswith("Pss:")).split()[1]) // 1024 for lines in rollups]
+
+
 def metrics(port: int) -> dict[str, float]:
     """Every series of /metrics with its value."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:

@@ -13,7 +13,6 @@ catalogue, the affinities that its viewer vector and its video vectors give, and
 nearest of its index. A page that took its parts from two releases fails one of these. Load and service share the cores.
 """
 
-import argparse
 import json
 import shutil
 import threading
@@ -70,21 +69,21 @@ def main() -> None:
     parser.add_argument("--other", type=Path, default=None, help="directory of another release over the same videos")
     arguments = parser.parse_args()
     space = spaces.current(settings.load().var_dir, arguments.space)
-    result = measure(space, arguments)
+    result = measure(space, arguments.rate, arguments.seconds, arguments.other)
     print(json.dumps(result, indent=1))
     results_file.keep(f"swap-{space.name}", result, arguments)
 
 
-def measure(space: Space, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(space: Space, rate: int, seconds: int, other: Path | None = None) -> dict[str, Any]:
     """Load, swap, check, describe."""
     offered = Releases([], [])
-    with own_service.running(space, lambda copy: _publish(copy.releases, arguments.other, offered)) as site:
-        one_mib, visits = site.memory_mib(), _visits(site, arguments.rate, arguments.seconds)
+    with own_service.running(space, lambda copy: _publish(copy.releases, other, offered)) as site:
+        one_mib, visits = site.memory_mib(), _visits(site, rate, seconds)
         answers: list[Answer] = []
         began = time.monotonic()
         client = threading.Thread(target=lambda: answers.extend(load.run(site.port, visits)))
         client.start()
-        time.sleep(arguments.seconds / 2)
+        time.sleep(seconds / 2)
         took = _take_turns(site, offered, client, began)
         client.join()
         memory_mib = {"before swaps": one_mib, "peak": site.memory_mib("VmHWM"), "at the end, two kept": site.memory_mib()}

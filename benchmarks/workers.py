@@ -10,8 +10,6 @@ crowd that waits for its answers asks for as many pages as it gets. The crowd sh
 import asyncio
 import itertools
 import time
-from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 from benchmarks import load, results_file
@@ -42,7 +40,7 @@ def _measure(num: int, seconds: float, space: str | None) -> dict[str, Any]:
         ports = [port + n for n in range(1, num + 1)] if num > 1 else [port]
         for each in ports:
             load.run(each, [Visit(0.05 * n, f"/recommend?k=10&viewer_id={n + 1}") for n in range(PAGES)])
-        members = _pss_mib(service)
+        members = load.pss_mib(service)
         answered = asyncio.run(_ask(port, seconds))
     good = sum(answer.status == 200 for answer in answered)
     return {
@@ -65,18 +63,6 @@ async def _ask(port: int, seconds: float) -> list[Answer]:
         return [answer for answers in await asyncio.gather(*map(client, range(TOGETHER))) for answer in answers]
     finally:
         crowd.close()
-
-
-def _pss_mib(service: "Popen[bytes]") -> list[int]:
-    """Of the process and its workers, in MiB."""
-    children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
-    workers = [pid for pid in children if "python" in Path(f"/proc/{pid}/comm").read_text()]
-    return [_pss(pid) // 1024 for pid in (str(service.pid), *workers)]
-
-
-def _pss(pid: str) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 if __name__ == "__main__":

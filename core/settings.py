@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 """Of glibc's malloc.h."""
 _LARGE = 1 << 20
 """Bytes from which an array has memory of its own, which goes back when it does."""
+_SPARE = 1 << 24
+"""Bytes of the heap that stay: the small arrays of a page would otherwise be new memory for every page."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def small_allocators() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)  # by itself it would rise to the size of what is freed
+        libc.mallopt(_M_TRIM_THRESHOLD, _SPARE)
+        libc.mallopt(_M_TOP_PAD, _SPARE)
 
 
 def without_pandas() -> None:

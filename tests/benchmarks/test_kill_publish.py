@@ -1,11 +1,9 @@
-import argparse
-
 from benchmarks import kill_publish
 from core import release
 
 
 def test_a_killed_publisher_tears_nothing(tmp_path):
-    found = kill_publish.measure(tmp_path, argparse.Namespace(kills=6, seed=1))
+    found = kill_publish.measure(tmp_path, kills=6, seed=1)
     assert sum(found["killed_while"].values()) == 6
     assert found["reads"] > 0
     assert found["torn_reads"] == found["went_back"] == 0
