@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from core import tensors
 from features.video_matrix import VideoMatrix
 from features.video_state import VideoState
 
@@ -76,4 +77,4 @@ def _arrays(holder: object, seen: set[int]) -> Iterator[tuple[object, str, np.nd
 
 def _is_large(array: np.ndarray[Any, Any]) -> bool:
     plain = array.flags.c_contiguous and not array.dtype.hasobject
-    return plain and array.nbytes >= LEAST_BYTES and not isinstance(array.base, np.memmap)
+    return plain and array.nbytes >= LEAST_BYTES and not tensors.is_mapped(array)

@@ -7,6 +7,7 @@ the log; when one of them grows by uploads, the policy is made anew over what it
 keep the arm that the log says they met.
 """
 
+import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from core import release
 from core.errors import BadInput, ReleaseRefused, StoreUnavailable, Unavailable, UpnextError
 from core.event_log import EventLog
 from core.policy import Request
+from data.catalogue import Catalogue
 from experiments import served
 from experiments.canary import Phase
 from experiments.config import ExperimentsConfig
@@ -79,8 +81,14 @@ class Opened:
         self.store.close()
 
     def retire(self, after_s: float = RETIRE_S) -> None:
-        """Close in the background, once requests that began with this release have ended."""
-        timer = threading.Timer(after_s, self.close)
+        """Close in the background, once requests that began with this release have ended, and give its memory back."""
+        last = [self]  # and nobody else's by then
+
+        def end() -> None:
+            last.pop().close()
+            gc.collect()  # releases and their trials know each other, and Python by itself looks for such circles too rarely
+
+        timer = threading.Timer(after_s, end)
         timer.daemon = True
         timer.start()
 
@@ -154,6 +162,11 @@ class Trials:
     def config(self) -> ExperimentsConfig:
         """What runs."""
         return self._running.plan.config
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Of the live release."""
+        return self._live.release.loaded.catalogue
 
     @property
     def breakers(self) -> Mapping[str, Breaker]:

@@ -45,8 +45,8 @@ from serving.releases import INDEX, load_release, open_files
 VIEWERS = 100
 _TOLERANCE, _INDEX_TOLERANCE = 1e-4, 1e-2
 """Of an affinity, and of one that an index of 16 bits or a graph went by."""
-_PAUSE_S = 2.0
-"""Between one take-over and the next."""
+PAUSE_S = 5.0
+"""Between one change of the live release and the next."""
 _SWAP, _ROLLBACK, _FORWARD, _REFUSAL = "load, verify and swap", "roll back", "swap in again", "refusal"
 Spans = Mapping[str, list[tuple[float, float]]]
 """What was done → (began, ended), seconds since the load began."""
@@ -74,7 +74,7 @@ def main() -> None:
     results_file.keep(f"swap-{space.name}", result, arguments)
 
 
-def measure(space: Space, rate: int, seconds: int, other: Path | None = None) -> dict[str, Any]:
+def measure(space: Space, rate: int, seconds: int, other: Path | None = None, pause_s: float = PAUSE_S) -> dict[str, Any]:
     """Load, swap, check, describe."""
     offered = Releases([], [])
     with own_service.running(space, lambda copy: _publish(copy.releases, other, offered)) as site:
@@ -84,7 +84,7 @@ def measure(space: Space, rate: int, seconds: int, other: Path | None = None) ->
         client = threading.Thread(target=lambda: answers.extend(load.run(site.port, visits)))
         client.start()
         time.sleep(seconds / 2)
-        took = _take_turns(site, offered, client, began)
+        took = _take_turns(site, offered, client, began, pause_s)
         client.join()
         memory_mib = {"before swaps": one_mib, "peak": site.memory_mib("VmHWM"), "at the end, two kept": site.memory_mib()}
         pages = [json.loads(answer.body) for answer in answers if answer.status == 200]
@@ -174,7 +174,7 @@ def _exact(live: LiveRelease, viewer_id: int, at: int) -> Floats:
     return (live.loaded.encoder.encode(part) @ live.loaded.video_VD.T)[0]
 
 
-def _take_turns(site: Site, offered: Releases, client: threading.Thread, began: float) -> Spans:
+def _take_turns(site: Site, offered: Releases, client: threading.Thread, began: float, pause_s: float) -> Spans:
     """Until the load ends: all that is done to the live release."""
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in (_SWAP, _ROLLBACK, _FORWARD, _REFUSAL)}
     root = site.space.releases
@@ -187,7 +187,7 @@ def _take_turns(site: Site, offered: Releases, client: threading.Thread, began: 
         took[name].append((begun, time.monotonic() - began))
         if status != wanted:
             raise RuntimeError(f"{name} was answered {status}: {said}")
-        client.join(_PAUSE_S)
+        client.join(pause_s)
 
     turn = 0
     while client.is_alive():

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from core import tensors
 from data.catalogue import Catalogue
 from features.definitions import Definitions
 from features.facts import Codes
@@ -79,9 +80,9 @@ class VideoState:
     @staticmethod
     def load(path: Path, definitions: Definitions) -> "VideoState":
         """The inverse of `save`."""
-        tensors = load_file(path)
-        version = np.zeros(len(tensors["counts"]), dtype=np.int64)
-        return VideoState(definitions.video_sums, tensors["counts"], tensors["newest"], version)
+        found = tensors.mapped(path)
+        version = np.zeros(len(found["counts"]), dtype=np.int64)
+        return VideoState(definitions.video_sums, found["counts"], found["newest"], version)
 
     def _begins(self) -> list[int]:
         """First slot of each ring."""

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from core import config as configs
+from core import tensors
 from core.errors import BadInput, ReleaseRefused
 from data.catalogue import Catalogue
 from features.schema import FeatureBatch
@@ -64,7 +64,7 @@ class Scorer:
         """
         try:
             facts = json.loads((release_dir / "ranker.json").read_text())
-            tables = load_file(release_dir / "ranker_tables.safetensors")
+            tables = tensors.mapped(release_dir / "ranker_tables.safetensors")
             session = _session(release_dir / "ranker.onnx", threads)
             scorer = _assemble(facts, tables, session, catalogue)
         except ReleaseRefused:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from core import tensors
 from core.errors import BadInput
 from data.interactions import Interactions
 
@@ -57,10 +58,10 @@ class CoWatch:
     @staticmethod
     def load(directory: Path) -> "CoWatch":
         """The inverse of `save`. Raises BadInput when the file is not one."""
-        tensors = load_file(directory / FILE)
-        if set(tensors) != {"rows", "weights"} or tensors["rows"].shape != tensors["weights"].shape:
+        found = tensors.mapped(directory / FILE)
+        if set(found) != {"rows", "weights"} or found["rows"].shape != found["weights"].shape:
             raise BadInput(f"{directory / FILE} does not hold neighbours; publish the release again")
-        return CoWatch(tensors["rows"], tensors["weights"])
+        return CoWatch(found["rows"], found["weights"])
 
 
 def build(interactions: Interactions, config: CoWatchConfig | None = None) -> CoWatch:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
+from core import tensors
 from core.errors import BadInput, ReleaseRefused
 from features.schema import ViewerPart
 from retrieval.config import POOLS, TRANSFORMER
@@ -205,6 +205,6 @@ def raw_vectors(tables: dict[str, NDArray[Any]], content_NC: Floats, codes_N3: N
 
 def _tables(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        return load_file(path / TABLES)
+        return tensors.mapped(path / TABLES)
     except Exception as error:
         raise ReleaseRefused(f"{path / TABLES} cannot be read: {error}") from error

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core import config as configs
-from core import release
+from core import release, tensors
 from core.errors import ReleaseRefused
 from data.catalogue import Catalogue, ViewerTable, Vocabulary
 from features import states, video_state
@@ -35,6 +35,7 @@ from retrieval.sources import CoWatchSource, FreshSource, Source, TrendingSource
 from serving import filters, verification
 from serving.activity import LoggedActivity
 from serving.config import ServingConfig
+from serving.onboarding import Onboarding
 from serving.recommender import Parts, Recommender
 from serving.search import LongerSearch, TitleSearch
 from serving.stages import FeatureReader, Filter
@@ -113,6 +114,7 @@ class LoadedRelease:
             sources=self._sources(videos, config),
             filters=(*self._filters(suppressed or Suppressed(self.catalogue)), *by_label(self.catalogue, config)),
             scorer=self.scorer,
+            onboarding=Onboarding(self.catalogue, videos, _refresh_ms(config)),
             schema=self.schema,
             release_id=self.release_id,
             arm=arm,
@@ -121,7 +123,7 @@ class LoadedRelease:
         return ThompsonRecommender(parts, videos) if config.exploration.kind == "thompson" else Recommender(parts)
 
     def _sources(self, videos: VideoCounts, config: ServingConfig) -> tuple[Source, ...]:
-        uploaded_at, refresh_ms = self.catalogue.uploaded_at, max(int(config.refresh_s * 1000), 1)
+        uploaded_at, refresh_ms = self.catalogue.uploaded_at, _refresh_ms(config)
         return (
             TwoTowerSource(self.index),
             CoWatchSource(self.cowatch, config.cowatch_seeds),
@@ -138,6 +140,10 @@ class LoadedRelease:
             filters.Seen(num_videos),
             filters.Dismissed(suppressed, num_videos),
         )
+
+
+def _refresh_ms(config: ServingConfig) -> int:
+    return max(int(config.refresh_s * 1000), 1)
 
 
 def by_label(catalogue: Catalogue, config: ServingConfig) -> list[Filter]:
@@ -197,7 +203,7 @@ def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> Loa
         schema=schema,
         encoder=ViewerEncoder.load(path),
         index=indexes.load(path / INDEX),
-        video_VD=np.load(path / VECTORS, allow_pickle=False),
+        video_VD=tensors.mapped_npy(path / VECTORS),
         scorer=Scorer.load(path, catalogue),
         cowatch=CoWatch.load(path),
         video_state=VideoState.load(path / VIDEO_STATE, definitions),
@@ -321,6 +327,14 @@ class ReleaseHolder(Generic[T]):
             wanted = self._named()
             if wanted != self.release_id:
                 self._swap(wanted)
+            return self.live
+
+    def promote(self, release_id: str) -> T:
+        """Serve this release and let the pointer say so. Raises ReleaseRefused, and then nothing has changed."""
+        with self._lock:
+            if release_id != self.release_id:
+                self._swap(release_id)
+            release.point(self._root, "live", release_id)
             return self.live
 
     def rollback(self) -> T:

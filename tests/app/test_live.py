@@ -1,4 +1,6 @@
+import gc
 import time
+import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,6 +80,22 @@ def test_a_replaced_release_leaves_the_store_after_its_last_requests(site):
     assert (consumer.calls, store.calls) == (["close"], ["clear", "close"])
 
 
+def test_a_replaced_release_gives_its_memory_back_though_its_parts_know_each_other(site):
+    part, store = Spy(), Spy()
+    part.itself, gone = part, weakref.ref(part)
+    gc.disable()
+    try:
+        Opened(part, Spy(), store, Breaker()).retire(after_s=0.01)
+        del part
+        deadline = time.monotonic() + 10
+        while gone() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+    assert gone() is None
+    assert store.calls == ["clear", "close"]
+
+
 def test_a_store_that_is_gone_does_not_keep_a_release_from_closing(site):
     class Gone(Spy):
         def clear(self) -> None:
@@ -141,6 +159,10 @@ class Holder:
 
     rollback = reload
 
+    def promote(self, release_id):
+        assert self.held[1].live.release_id == release_id
+        return self.reload()
+
 
 def pages(release_id, viewers, at, clicked):
     """Ten pages per viewer, one video each, of which `clicked` are."""
@@ -186,3 +208,18 @@ def test_a_release_on_which_people_click_clearly_less_gives_way_by_itself(site, 
     clock.advance(3_600_000)
     releases.refresh()
     assert releases.probation is None
+
+
+def test_a_promoted_candidate_is_written_down_and_on_probation(site, tmp_path, monkeypatch):
+    good, better = (running(replace(site.releases.live, release_id=name), Spy()) for name in ("good", "better"))
+    for each in (good, better):
+        each.opened = SimpleNamespace(consumer=SimpleNamespace(offset=7))
+    releases = LiveReleases(Holder(good, better), tmp_path / "releases", fakes.MemoryLog(), ManualClock(NOW))
+    with pytest.raises(ReleaseRefused, match="no candidate"):
+        releases.promote()
+    assert (releases.live.release_id, moves.read(tmp_path)) == ("good", [])
+    monkeypatch.setattr("app.permits.candidate", lambda root, live_id, now: ("better", {"data": "pass"}))
+    assert releases.promote().release_id == "better"
+    (made,) = moves.read(tmp_path)
+    assert (made.before, made.after, made.who, made.gates) == ("good", "better", "the service", {"data": "pass"})
+    assert releases.probation.before_id == "good"
