@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import polars as pl
 from fastapi import APIRouter, Header, Query
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -31,6 +32,10 @@ Deadline = Annotated[
     Header(
         alias="X-Request-Deadline-Ms", ge=1, le=60_000, description="Time for this page; later, what is optional is left out."
     ),
+]
+Topics = Annotated[
+    list[Annotated[str, Field(max_length=100)]],
+    Query(max_length=10, description="Categories that a new viewer says to like; heard until there are a few clicks."),
 ]
 Kids = Annotated[bool, Query(description="Only what is for kids, as far as the release's labels tell.")]
 Preview = Annotated[bool, Query(description="Nobody sees this page: do not log impressions.")]
@@ -81,11 +86,12 @@ class Api:
         explain: Explain = False,
         preview: Preview = False,
         kids: Kids = False,
+        topics: Topics = [],  # noqa: B006 FastAPI copies it
         deadline_ms: Deadline = None,
     ) -> Response:
         """The home page of a viewer."""
         live, services = self._services.releases.live, self._services
-        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), HOME, k, kids=kids)
+        request = Request(services.new_id(), to_id(viewer_id), services.clock.now(), HOME, k, kids=kids, topics=tuple(topics))
         return await self._page(http, live, viewer_id, request, deadline_ms, explain=explain, preview=preview)
 
     async def up_next(

@@ -16,6 +16,7 @@ the same videos. Towers alone, exact search; the world remembers nothing, so its
       popularity  clicks in training
       attributes  the viewer tower on attributes and context, without a history
       learned     the same with the n clicks, as served
+      topics      the same with what stands for the three categories that the viewer truly likes best (`serving.onboarding`)
 
 A stand-in is one vector per video or viewer: what an embedding table could hold. `saved` is the share of the default's regret
 that a strategy saves, paired over viewers, 95 % interval by resampling viewers. Videos younger than the test period are new to
@@ -54,10 +55,11 @@ from pipelines.evaluation.compare import features_of
 from pipelines.gates.questions import snapshot_of
 from pipelines.spaces import Space
 from retrieval.encoder import VideoEncoder
+from serving.onboarding import Onboarding
 from serving.releases import LoadedRelease, load_release
 
 Floats = NDArray[np.floating[Any]]
-VIDEO_PAGE, VIEWER_PAGE, MOST_VIEWERS = 5, 10, 1_000
+VIDEO_PAGE, VIEWER_PAGE, MOST_VIEWERS, TOPICS = 5, 10, 1_000, 3
 AGES_DAYS = (0, 4, 7, 14, 30, 90)
 CLICKS = (0, 1, 2, 4, 8, 16)
 DEFAULT = "default"
@@ -181,6 +183,7 @@ def viewers_by_clicks(scene: Scene, viewers: NDArray[np.int64]) -> list[dict[str
     logs = by_viewer.agg(pl.all()).to_dicts()
     before_test = clicks.before(int(loaded.lineage["split"]["test_from"])).counts()
     blank = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, MemoryStore(), loaded.video_state)
+    onboarding = Onboarding(loaded.catalogue, loaded.activity(scene.dataset.events))
     found = []
     for num in CLICKS:
         some = [log for log in logs if len(log["video"]) > num]
@@ -192,17 +195,29 @@ def viewers_by_clicks(scene: Scene, viewers: NDArray[np.int64]) -> list[dict[str
         cases = Cases(ids, at, watched, np.ones(len(ids), bool), loaded.catalogue.uploaded_at)
         worth_NV = cases.hide(scene.worth(ids, at, np.arange(len(loaded.catalogue))).astype(np.float32), slice(0, len(ids)))
         served = features_of(scene.dataset, loaded.catalogue, loaded.viewers, cases, loaded.definitions)
-        learned = loaded.encoder.encode(served.viewer_part(np.arange(len(ids))))
+        part = served.viewer_part(np.arange(len(ids)))
+        learned = loaded.encoder.encode(part)
         vectors = {
             DEFAULT: np.tile(learned.mean(axis=0), (len(ids), 1)),
             "attributes": loaded.encoder.encode(blank.viewer_part(ids, at)),
             "learned": learned,
+            "topics": loaded.encoder.encode(onboarding.begin(part, liked(scene, worth_NV), at)),
         }
         scores = {name: vector_ND @ loaded.video_VD.T for name, vector_ND in vectors.items()}
         scores["popularity"] = np.tile(before_test, (len(ids), 1))
         regret = {name: scene.regret(worth_NV, score, VIEWER_PAGE) for name, score in scores.items()}
         found.append({"clicks": num, "viewers": len(ids), "strategies": summary(regret, ids)})
     return found
+
+
+def liked(scene: Scene, worth_NV: Floats) -> list[list[str]]:
+    """Of each viewer the categories whose videos are worth most on average, best first; worth −inf is not on offer."""
+    names, category_V = scene.loaded.catalogue.vocabularies[0].values, scene.loaded.catalogue.category
+    offered_NV = np.isfinite(worth_NV)
+    inside_VC = category_V[:, None] == np.arange(1, len(names))
+    total_NC = np.where(offered_NV, worth_NV, 0.0) @ inside_VC
+    mean_NC = total_NC / np.maximum(offered_NV.astype(np.float64) @ inside_VC, 1)
+    return [[names[code + 1] for code in order] for order in np.argsort(-mean_NC, axis=1)[:, :TOPICS].tolist()]
 
 
 def summary(regret: Mapping[str, Floats], viewers: NDArray[np.int64]) -> dict[str, dict[str, float]]:

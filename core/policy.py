@@ -29,6 +29,8 @@ class Request:
     """On `time.monotonic`'s scale: no optional stage starts later. None where nobody waits, as in evaluation."""
     kids: bool = False
     """Only what is for kids."""
+    topics: tuple[str, ...] = ()
+    """Categories that the viewer says to like: heard as long as there are few clicks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,8 +115,8 @@ class CoWatchSource:
         return _best(keys // len(self._neighbours), keys % len(self._neighbours), scores, len(query), k)
 
 
-class _Shared:
-    """A list that is the same for everybody, made once per period.
+class Shared:
+    """Rows that are the same for everybody, made once per period.
 
     Following the present, a new period's list is made in a thread of its own while the last one still serves: over a million
     videos it takes a quarter of a second, which no request should wait for.
@@ -156,7 +156,7 @@ class TrendingSource:
         self._uploaded_at = uploaded_at
         self._refresh_ms = refresh_ms
         self._depth = depth
-        self._shared = _Shared(self._top, of_now=counts.of_now)
+        self._shared = Shared(self._top, of_now=counts.of_now)
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""
@@ -183,7 +183,7 @@ class FreshSource:
         self._times = uploaded_at[self._rows]
         self._max_age_ms = int(max_age_days * DAY_MS)
         self._refresh_ms = refresh_ms
-        self._shared = _Shared(self._newest, of_now=counts.of_now)
+        self._shared = Shared(self._newest, of_now=counts.of_now)
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""

@@ -26,6 +26,7 @@ from retrieval.cowatch import CoWatch
 from retrieval.sources import CoWatchSource, FreshSource, TrendingSource, TwoTowerSource
 from serving import filters
 from serving.config import ServingConfig
+from serving.onboarding import Onboarding
 from serving.recommender import Parts
 from serving.suppressed import Suppressed
 
@@ -277,6 +278,7 @@ def parts(
             filters.Dismissed(suppressed, num_videos),
         ),
         scorer=Scorer(),
+        onboarding=Onboarding(videos, counts),
         schema=SCHEMA,
         release_id="fake",
         config=config or ServingConfig(),

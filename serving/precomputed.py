@@ -287,7 +287,7 @@ class Hybrid:
         return found
 
     def _may(self, request: Request, facts: Facts) -> bool:
-        fits = request.surface == HOME and not request.kids and 0 < request.k <= facts.k
+        fits = request.surface == HOME and not (request.kids or request.topics) and 0 < request.k <= facts.k
         return fits and self._front.doings.idle_since(request.viewer_id, facts.log_offset)
 
 

@@ -31,7 +31,8 @@ from serving.candidates import CandidateSet, Lists, merge, side_by_side
 from serving.config import ExplorationConfig, ServingConfig
 from serving.explain import Explained, explain_page
 from serving.explorer import Page
-from serving.stages import Encoder, FeatureReader, Filter, Floats, Rows, Scorer
+from serving.onboarding import Onboarding
+from serving.stages import Encoder, FeatureReader, Filter, Floats, Instants, Rows, Scorer
 from serving.trace import Trace
 from serving.watchdog import Watchdog
 
@@ -54,6 +55,8 @@ class Parts:
     """In order of trust; the first that finds something is the main one."""
     filters: Sequence[Filter]
     scorer: Scorer | None
+    onboarding: Onboarding | None = None
+    """Hears what new viewers say to like."""
     schema: FeatureSchema | None = None
     """Names of feature columns, for explanations."""
     release_id: str = ""
@@ -156,10 +159,18 @@ class Recommender:
         if part is None:
             part = log.attempt(lambda: self.parts.features.blank_part(viewer_ids, at), trace.NO_HISTORY_STORE, needed=True)
         else:
+            part = self._begun(part, requests, at, log)
             log.note(trace.UNKNOWN_VIEWER, (part.history_BL < 0).all(axis=1) & (part.codes_BC[:, :6] == 0).all(axis=1))
         current = self.parts.catalogue.rows([-1 if r.video_id is None else r.video_id for r in requests])
         log.note(trace.UNKNOWN_VIDEO, np.array([r.video_id is not None for r in requests]) & (current < 0))
         return Query(_watching(part or _nobody(len(requests)), current), None, at, current)
+
+    def _begun(self, part: ViewerPart, requests: Sequence[Request], at: Instants, log: Trace) -> ViewerPart:
+        """The part, with more history for viewers who have little and said what they like."""
+        onboarding = self.parts.onboarding
+        if onboarding is None or not any(r.topics for r in requests):
+            return part
+        return log.attempt(lambda: onboarding.begin(part, [r.topics for r in requests], at), trace.NO_TOPICS) or part
 
     def _encode(self, part: ViewerPart, log: Trace) -> Floats | None:
         encoder = self.parts.encoder
@@ -295,7 +306,8 @@ class Recommender:
             scores={**scores, "utility": ranked.utility_BK[i, chosen]},
             release_id=self.parts.release_id,
             arm=self.parts.arm,
-            feature_hash=None if ranked.batch is None else ranked.batch.fingerprint(i, chosen),
+            # Topics are not logged, so features of such a page cannot be computed again.
+            feature_hash=None if ranked.batch is None or request.topics else ranked.batch.fingerprint(i, chosen),
             degraded=log.degraded(i),
             stage_ms=log.stage_ms,
         )

@@ -23,6 +23,7 @@ NO_ORDER = "the ranker and personal retrieval are unavailable right now: the pag
 BAD_SCORES = "the ranker gave some videos no valid score: they come last"
 NO_RERANK = "the page could not be diversified right now: it is in order of score"
 UNKNOWN_VIEWER = "this viewer is new here: the page is not personal yet"
+NO_TOPICS = "chosen topics cannot be heard right now"
 UNKNOWN_VIDEO = "the video being watched is not in this release: the page does not depend on it"
 NOTHING_UNSEEN = "no unseen videos are left for this viewer: popular ones are shown again"
 NOTHING_FOUND = "no source found a video for this viewer: any available ones are shown"

@@ -14,8 +14,9 @@ async function call(path, options) {
   return body;
 }
 
+// A list is sent as one parameter per entry.
 export function get(path, parameters = {}) {
-  const query = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)]));
+  const query = new URLSearchParams(Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)])));
   return call(`${path}?${query}`, { headers: { accept: "application/json" } });
 }
 

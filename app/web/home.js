@@ -7,6 +7,9 @@ import { fillList } from "./cards.js";
 import * as memory from "./memory.js";
 
 const PAGE = 24;
+const NEW_HERE = "this viewer is new here";
+const MOST_TOPICS = 10;
+const HEARD_UNTIL = 5;
 const parameters = new URLSearchParams(location.search);
 const viewer = memory.viewer();
 
@@ -21,10 +24,31 @@ function empty(text) {
   announce(text);
 }
 
+// New viewers may say what they like; with every deed their history says more of it.
+function chooser(slate) {
+  const { chosen, deeds } = memory.topicsOf(viewer);
+  $("topics").hidden = deeds > 0 || (!chosen.length && !slate.reasons.some((reason) => reason.startsWith(NEW_HERE)));
+  for (const chip of document.querySelectorAll("[data-topic]")) chip.setAttribute("aria-pressed", chosen.includes(chip.dataset.topic));
+}
+
+async function choose(topic) {
+  const { chosen } = memory.topicsOf(viewer);
+  const others = chosen.filter((one) => one !== topic);
+  memory.rememberTopics(viewer, { chosen: others.length < chosen.length ? others : [topic, ...others].slice(0, MOST_TOPICS), deeds: 0 });
+  await load();
+}
+
+function topics(deed) {
+  const { chosen, deeds } = memory.topicsOf(viewer);
+  if (deed && chosen.length) memory.rememberTopics(viewer, { chosen: deeds + 1 < HEARD_UNTIL ? chosen : [], deeds: deeds + 1 });
+  return memory.topicsOf(viewer).chosen;
+}
+
 async function feed({ quiet = false } = {}) {
-  const slate = await get("/recommend", { viewer_id: viewer, k: PAGE, explain: true });
-  const before = memory.homeOf(viewer);
   const deed = memory.deedOf(viewer);
+  const slate = await get("/recommend", { viewer_id: viewer, k: PAGE, explain: true, topics: topics(deed) });
+  const before = memory.homeOf(viewer);
+  chooser(slate);
   memory.rememberSlate(slate);
   memory.rememberHome(viewer, slate);
   memory.rememberDeed(viewer, null);
@@ -73,6 +97,7 @@ async function load() {
 }
 
 $("refresh").addEventListener("click", load);
+$("topics").addEventListener("click", (event) => event.target.dataset.topic && choose(event.target.dataset.topic));
 load();
 // A page restored from the browser's memory is old: what happened since should show.
 addEventListener("pageshow", (event) => event.persisted && load());

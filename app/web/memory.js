@@ -51,6 +51,10 @@ export function rememberHome(id, slate) {
   write(sessionStorage, `home.${id}`, slate.videos.map(({ video_id, category, title }) => ({ video_id, category, title })));
 }
 
+// What a new viewer said to like, and deeds since. After a few of them nobody asks any more.
+export const rememberTopics = (id, topics) => write(localStorage, `upnext.topics.${id}`, topics);
+export const topicsOf = (id) => read(localStorage, `upnext.topics.${id}`, { chosen: [], deeds: 0 });
+
 export const homeOf = (id) => read(sessionStorage, `home.${id}`, null);
 export const rememberDeed = (id, deed) => write(sessionStorage, `deed.${id}`, deed);
 export const deedOf = (id) => read(sessionStorage, `deed.${id}`, null);

@@ -82,6 +82,12 @@ def test_a_viewer_id_without_end_is_refused(reader):
     assert reader.get("/recommend", params={"viewer_id": "x" * 101}).status_code == 422
 
 
+def test_topics_have_bounds(reader):
+    assert reader.get("/recommend", params={"viewer_id": "new", "topics": ["Chess", "nothing"]}).status_code == 200
+    assert reader.get("/recommend", params={"topics": ["x"] * 11}).status_code == 422
+    assert reader.get("/recommend", params={"topics": "x" * 101}).status_code == 422
+
+
 def test_up_next_follows_the_video_and_leaves_it_out(reader):
     page = SlateOut.model_validate(reader.get("/upnext/5", params={"viewer_id": "3", "k": 20}).json())
     assert page.surface == UP_NEXT
