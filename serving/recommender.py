@@ -158,6 +158,7 @@ class Recommender:
         part = log.attempt(lambda: self.parts.features.viewer_part(viewer_ids, at), trace.NO_HISTORY_STORE)
         if part is None:
             part = log.attempt(lambda: self.parts.features.blank_part(viewer_ids, at), trace.NO_HISTORY_STORE, needed=True)
+            part = part and self._begun(part, requests, at, log)
         else:
             part = self._begun(part, requests, at, log)
             log.note(trace.UNKNOWN_VIEWER, (part.history_BL < 0).all(axis=1) & (part.codes_BC[:, :6] == 0).all(axis=1))

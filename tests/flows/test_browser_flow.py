@@ -54,3 +54,23 @@ def test_a_click_moves_the_next_page_and_a_skip_does_not(page):
         moved[viewer] = after.count(topic) - before.count(topic)
     assert moved["newcomer"] >= 3, moved
     assert moved["skipper"] < 3, moved
+
+
+def test_a_newcomer_who_says_what_they_like_gets_it_before_any_click(page):
+    driver, url, catalogue = page
+    driver.get(f"{url}/?viewer_id=undecided")
+    before = categories(driver)
+    offered = [chip.get_attribute("data-topic") for chip in driver.find_elements("css selector", "[data-topic]")]
+    topic = rarest([each for each in before if each in offered], catalogue)
+    press(driver, f'[data-topic="{topic}"]')
+    wait(driver, lambda p: find(p, f'[data-topic="{topic}"]').get_attribute("aria-pressed") == "true")
+    after = categories(driver)
+    assert after.count(topic) - before.count(topic) >= 3, (topic, before, after)
+    assert not driver.find_elements("css selector", ".notice")  # the page is personal now
+    driver.get(f"{url}/?viewer_id=undecided")
+    assert categories(driver).count(topic) - before.count(topic) >= 3  # and remembers
+    press(driver, "#grid .card:nth-child(1) .card-link")
+    find(driver, ".brand").click()
+    wait(driver, lambda p: "/watch/" not in p.current_url)
+    categories(driver)
+    assert not find(driver, "#topics").is_displayed()
