@@ -55,7 +55,7 @@ async function whatChanged(verb) {
   memory.rememberDeed(viewer, deed);
   const before = memory.homeOf(viewer);
   if (!before) return;
-  const after = await get("/recommend", { viewer_id: viewer, k: 24, preview: true });
+  const after = await get("/recommend", { viewer_id: viewer, k: 24, preview: true, topics: memory.topicsOf(viewer).chosen });
   const change = difference(before, after.videos, deed);
   if (!change) return;
   const line = changeLine(change);

@@ -73,4 +73,4 @@ def test_a_newcomer_who_says_what_they_like_gets_it_before_any_click(page):
     find(driver, ".brand").click()
     wait(driver, lambda p: "/watch/" not in p.current_url)
     categories(driver)
-    assert not find(driver, "#topics").is_displayed()
+    assert not driver.find_element("css selector", "#topics").is_displayed()
