@@ -1,14 +1,15 @@
 """Bytes from a page into rows of the event log: each event is checked alone, good ones are kept, broken ones named.
 
-An event is acknowledged only after the log committed it. `received_at` is this server's clock; `event_at` is the sender's,
-never later than that. Appends go through one thread, because SQLite has one writer and a commit waits for the disk. What waits
-for the log is bounded; beyond that, and while the log fails again and again, batches are refused at once: a slow log costs
-senders a retry, never this process its memory.
+An event is acknowledged only after the log committed it, or had it before; one whose id belongs to an event that says something
+else is broken. `received_at` is this server's clock; `event_at` is the sender's, never later than that. Appends go through one
+thread, because SQLite has one writer and a commit waits for the disk. What waits for the log is bounded; beyond that, and while
+the log fails again and again, batches are refused at once: a slow log costs senders a retry, never this process its memory.
 """
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +24,13 @@ from app.answers import Json
 from app.schemas import MAX_EVENTS, EventIn
 from app.services import Live, Services
 from core import columns as c
-from core.clock import DAY_MS
+from core.clock import DAY_MS, Clock
 from core.errors import BadInput, LogUnavailable
 from core.ids import to_id, to_ids
 from features.breaker import Breaker
 
-MAX_AGE_MS = 7 * DAY_MS
+MAX_AGE_MS, MAX_AHEAD_MS = 7 * DAY_MS, DAY_MS
+"""How far a sender's clock may be from this server's. What seems to have happened in the next moments happened now."""
 WAIT_S = 1.0
 _MOST_WAITERS = 8
 
@@ -42,6 +44,18 @@ class Outcome:
     applied: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
 
+    def settle(self, rows: Sequence[Mapping[str, Any]], safe: Sequence[str | None]) -> None:
+        """Take the rows that are safe, as the log says (`EventLog.append`), and name the others."""
+        broken = {one["index"] for one in self.rejected}
+        places = (index for index in range(len(rows) + len(broken)) if index not in broken)
+        for row, event_id, index in zip(rows, safe, places, strict=True):
+            if event_id is None:
+                self.rejected.append({"index": index, "reason": f"event_id '{row[c.EVENT_ID]}' belongs to another event"})
+            else:
+                self.accepted.append(event_id)
+                self.kinds[row[c.KIND]] += 1
+        self.rejected.sort(key=lambda one: one["index"])
+
     def receipt(self) -> Json:
         """The answer to whoever sent it; 422 where nothing was taken."""
         said = {"accepted": self.accepted, "rejected": self.rejected, "applied": self.applied}
@@ -51,8 +65,9 @@ class Outcome:
 class Ingest:
     """The way into the event log."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, wall: Clock | None = None) -> None:
+        """`wall` is the time of day outside, where the log's own time may be another."""
+        self._services, self._wall = services, wall or services.clock
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event-log")
         self._waiters = ThreadPoolExecutor(max_workers=_MOST_WAITERS, thread_name_prefix="catch-up")
         self._num_waiters = 0
@@ -74,7 +89,9 @@ class Ingest:
         """
         self.require_room()
         services = self._services
-        rows, rejected = check(parse(body), services.releases.live, services.clock.now(), services.new_id)
+        now = services.clock.now()
+        latest_at = max(now, self._wall.now()) + MAX_AHEAD_MS
+        rows, rejected = check(parse(body), services.releases.live, now, latest_at, services.new_id)
         return await self.keep(rows, rejected, wait=wait)
 
     async def keep(self, rows: list[dict[str, Any]], rejected: list[dict[str, Any]], *, wait: bool) -> Outcome:
@@ -82,8 +99,7 @@ class Ingest:
         outcome = Outcome(rejected=rejected)
         if rows:
             table = pa.Table.from_pylist(rows, schema=c.EVENTS)
-            outcome.accepted = await self._commit(table)
-            outcome.kinds.update(row[c.KIND] for row in rows)
+            outcome.settle(rows, await self._commit(table))
             self._services.follower.notify()
             outcome.applied = wait and await self._applied()
         return outcome
@@ -93,7 +109,7 @@ class Ingest:
         self._writer.shutdown(wait=True)
         self._waiters.shutdown(wait=True)
 
-    async def _commit(self, table: pa.Table) -> list[str]:
+    async def _commit(self, table: pa.Table) -> list[str | None]:
         self.waiting += 1
         future = asyncio.get_running_loop().run_in_executor(self._writer, self._append, table)
         future.add_done_callback(self._committed)
@@ -103,11 +119,11 @@ class Ingest:
         except TimeoutError as error:
             raise LogUnavailable(f"the event log has not committed within {limit_s:g} s; send the events again") from error
 
-    def _append(self, table: pa.Table) -> list[str]:
+    def _append(self, table: pa.Table) -> list[str | None]:
         with self.breaker.guard():
             return self._services.event_log.append(table)
 
-    def _committed(self, future: "asyncio.Future[list[str]]") -> None:
+    def _committed(self, future: "asyncio.Future[list[str | None]]") -> None:
         self.waiting -= 1
         if not future.cancelled():
             future.exception()  # looked at here, because whoever asked may have gone
@@ -133,7 +149,7 @@ def parse(body: bytes, name: str = "events") -> list[Any]:
     try:
         batch = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadInput(f"the body is not JSON: {error}") from error
+        batch = _parse_leniently(body, error)
     found = batch.get(name) if isinstance(batch, dict) else None
     if not isinstance(found, list) or not found:
         raise BadInput(f'the body must be {{"{name}": [ … ]}} with at least one of them')
@@ -142,11 +158,27 @@ def parse(body: bytes, name: str = "events") -> list[Any]:
     return found
 
 
+def _parse_leniently(body: bytes, error: orjson.JSONDecodeError) -> Any:
+    """With what Python's parser lets through, and its writer writes: NaN is the fault of one event, not of its batch."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadInput(f"the body is not JSON: {error}") from error
+
+
 def check(
-    events: Sequence[Any], live: Live, now: int, new_id: Callable[[], str]
+    events: Sequence[Any], live: Live, now: int, latest_at: int, new_id: Callable[[], str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of `columns.EVENTS` for the good ones; index and reason for the others."""
-    return each_alone(events, lambda raw: _row(EventIn.model_validate(raw), live, now, new_id))
+    """Rows of `columns.EVENTS` for the good ones; index and reason for the others.
+
+    Args:
+        events: as they came.
+        live: knows the videos.
+        now: the present (ms), in the log's time.
+        latest_at: no sender's clock can be right that says it is later.
+        new_id: names events that have no id.
+    """
+    return each_alone(events, lambda raw: _row(EventIn.model_validate(raw), live, now, latest_at, new_id))
 
 
 def each_alone(found: Sequence[Any], row: Callable[[Any], dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -154,7 +186,10 @@ def each_alone(found: Sequence[Any], row: Callable[[Any], dict[str, Any]]) -> tu
     rows, rejected = [], []
     for index, raw in enumerate(found):
         try:
+            orjson.dumps(raw)  # half a character would pass for text until the log has to write it
             rows.append(row(raw))
+        except orjson.JSONEncodeError as error:
+            rejected.append({"index": index, "reason": f"cannot be written down: {error}"})
         except ValidationError as error:
             rejected.append({"index": index, "reason": reason(error)})
         except BadInput as error:
@@ -168,10 +203,12 @@ def require_json(request: Request) -> None:
         raise HTTPException(415, "send content-type: application/json")
 
 
-def _row(event: EventIn, live: Live, now: int, new_id: Callable[[], str]) -> dict[str, Any]:
+def _row(event: EventIn, live: Live, now: int, latest_at: int, new_id: Callable[[], str]) -> dict[str, Any]:
     video_id = to_id(event.video_id)
     if live.catalogue.rows(to_ids([event.video_id]))[0] < 0:
         raise BadInput(f"unknown video '{event.video_id}'")
+    if event.event_at is not None and event.event_at > latest_at:
+        raise BadInput("event_at is more than a day in the future; is the sender's clock right?")
     event_at = now if event.event_at is None else min(event.event_at, now)
     if now - event_at > MAX_AGE_MS:
         raise BadInput("event_at is more than 7 days ago; too late to count")

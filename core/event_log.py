@@ -6,7 +6,7 @@ increase with commits, and are the `after` of the next read.
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,15 +17,22 @@ from core import events as ev
 from core.errors import BadInput, LogUnavailable
 
 _NAMES = [field.name for field in c.EVENTS]
+_MOST_MARKS = 10_000
 _BY_VIEWERS = f"{c.KIND} NOT IN ('{ev.UPLOAD}', '{ev.REMOVE}')"
+SAID = (c.KIND, c.VIEWER_ID, c.VIDEO_ID, c.REQUEST_ID, c.POSITION, c.SURFACE, c.VALUE)
+"""What an event says happened. Its instants may differ when it is sent again."""
+_PLACES = [_NAMES.index(name) for name in SAID]
 _SQL_TYPES = {pa.int64(): "INTEGER", pa.int32(): "INTEGER", pa.bool_(): "INTEGER", pa.float64(): "REAL", pa.string(): "TEXT"}
 
 
 class EventLog(Protocol):
     """Where events go first."""
 
-    def append(self, events: pa.Table) -> list[str]:
-        """Make events durable; returns every id that is now safe, duplicates included.
+    def append(self, events: pa.Table) -> list[str | None]:
+        """Make events durable; returns the id of each that is now safe, in order.
+
+        An event that is there already is safe. The first event of an id keeps it: one that says something else is not kept, and
+        has None in place of its id.
 
         Raises:
             LogUnavailable: nothing of the batch was accepted.
@@ -48,6 +55,11 @@ class EventLog(Protocol):
             LogUnavailable: nothing was removed.
         """
         ...
+
+
+def said(values: Sequence[Any]) -> tuple[Any, ...]:
+    """`SAID` of an event, from its values in the order of `columns.EVENTS`."""
+    return tuple(values[place] for place in _PLACES)
 
 
 def batches(log: EventLog, after: int = 0, limit: int = 10_000) -> Iterator[tuple[pa.Table, int]]:
@@ -75,7 +87,7 @@ class SqliteEventLog:
                 f"schema_version INTEGER NOT NULL, {columns}, UNIQUE ({c.EVENT_ID}))"
             )
 
-    def append(self, events: pa.Table) -> list[str]:
+    def append(self, events: pa.Table) -> list[str | None]:
         """See EventLog. Acknowledged only after the commit reached the disk (synchronous=FULL)."""
         # By column: a table's own to_pylist makes a dict per event, and takes several times as long.
         rows = list(zip([ev.SCHEMA_VERSION] * len(events), *(events[name].to_pylist() for name in _NAMES), strict=True))
@@ -84,12 +96,13 @@ class SqliteEventLog:
         sql = f"INSERT INTO events (schema_version, {names}) VALUES ({marks}) ON CONFLICT ({c.EVENT_ID}) DO NOTHING"
         try:
             with self._connection() as connection:
-                connection.executemany(sql, rows)
+                num_new = connection.executemany(sql, rows).rowcount
+            known = {} if num_new == len(rows) else self._known([row[1] for row in rows])
         except sqlite3.IntegrityError as error:
             raise BadInput(f"an event lacks a required field, nothing of the batch was kept: {error}") from error
         except sqlite3.Error as error:
             raise LogUnavailable(f"the event log at {self._path} could not commit: {error}") from error
-        return [row[1] for row in rows]
+        return [row[1] if not known or known[row[1]] == said(row[1:]) else None for row in rows]
 
     def read(self, after: int = 0, limit: int = 10_000) -> tuple[pa.Table, int]:
         """See EventLog. Older schema versions are lifted on the way out."""
@@ -112,6 +125,15 @@ class SqliteEventLog:
         except sqlite3.Error as error:
             raise LogUnavailable(f"the event log at {self._path} could not forget: {error}") from error
         return removed.rowcount
+
+    def _known(self, event_ids: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
+        """What the log's events of these ids say."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for begin in range(0, len(event_ids), _MOST_MARKS):
+            some = event_ids[begin : begin + _MOST_MARKS]
+            sql = f"SELECT {c.EVENT_ID}, {', '.join(SAID)} FROM events WHERE {c.EVENT_ID} IN ({', '.join('?' * len(some))})"
+            found.update((event_id, tuple(values)) for event_id, *values in self._connection().execute(sql, some))
+        return found
 
     def _select(self, condition: str, value: int, limit: int = -1) -> list[Any]:
         wanted = ", ".join(["log_offset", "schema_version", *_NAMES])

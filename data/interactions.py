@@ -100,12 +100,11 @@ def with_page(events: pl.DataFrame) -> pl.DataFrame:
     """The clicks of a log with a column `page_at`: when the page they came from was shown, else when they were received.
 
     A click's own impression is counted before the click is. Features "before the click" would therefore know that the video had
-    been shown, which gives the answer away; features before the page do not.
+    been shown, which gives the answer away; features before the page do not. A page is its viewer's: who clicks on somebody
+    else's has come some other way.
     """
-    pages = events.filter(pl.col(c.KIND) == ev.IMPRESSION).select(
-        c.REQUEST_ID, c.VIDEO_ID, pl.col(c.RECEIVED_AT).alias(PAGE_AT)
-    )
-    keys = [c.REQUEST_ID, c.VIDEO_ID]
+    keys = [c.VIEWER_ID, c.REQUEST_ID, c.VIDEO_ID]
+    pages = events.filter(pl.col(c.KIND) == ev.IMPRESSION).select(*keys, pl.col(c.RECEIVED_AT).alias(PAGE_AT))
     found = events.filter(pl.col(c.KIND) == ev.CLICK)
     joined = found.join(pages.unique(keys, keep="first"), on=keys, how="left", maintain_order="left")
     return joined.with_columns(pl.min_horizontal(pl.col(PAGE_AT).fill_null(pl.col(c.RECEIVED_AT)), c.RECEIVED_AT))

@@ -1,9 +1,9 @@
 """EventLog as a stream in Redis or Valkey, single or clustered: for several servers that share one log.
 
 One entry per event, `0-<offset>`: Redis numbers them without gaps, so offsets grow with commits. One script appends a batch,
-whole or not at all, and skips what it has seen: every event's id is a key of its own that expires a week after the service
-would refuse so old an event. All keys of a log share a hash tag, so in a cluster they live on one node, whose memory holds
-the whole log (`trim` lets go of what a training run has taken).
+whole or not at all, and skips what it has seen: every event's id is a key of its own, with a digest of what the event says,
+that expires a week after the service would refuse so old an event. All keys of a log share a hash tag, so in a cluster they
+live on one node, whose memory holds the whole log (`trim` lets go of what a training run has taken).
 
 What "acknowledged" means is up to the server. With its append-only file on, an append returns after WAITAOF says that the file
 is on the server's disk: at once under `appendfsync always`, with the next flush under `everysec`. Without that file, a server
@@ -11,6 +11,7 @@ that ends takes acknowledged events with it, and this log warns of it when it is
 last moments in any case: replication is asynchronous.
 """
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from core import columns as c
 from core import events as ev
 from core.clock import DAY_MS, SECOND_MS
 from core.errors import BadInput, LogUnavailable
+from core.event_log import said
 from data.redis_nodes import FAILURES, Client, Nodes, connect
 
 T = TypeVar("T")
@@ -32,11 +34,16 @@ _VIEWER, _KIND, _ID = _NAMES.index(c.VIEWER_ID), _NAMES.index(c.KIND), _NAMES.in
 _REMEMBER_S = 14 * DAY_MS // SECOND_MS
 _BLOCK = 10_000
 _APPEND = """
+local others = {}
 for i = 2, #KEYS do
-  if redis.call('SET', KEYS[i], 1, 'NX', 'EX', ARGV[1]) then
+  local said = ARGV[#KEYS + i]
+  if redis.call('SET', KEYS[i], said, 'NX', 'EX', ARGV[1]) then
     redis.call('XADD', KEYS[1], '0-*', 'v', ARGV[2], 'e', ARGV[i + 1])
+  elseif redis.call('GET', KEYS[i]) ~= said then
+    others[#others + 1] = i - 2
   end
 end
+return others
 """
 _Row = tuple[int, list[Any]]
 """Offset and values in the order of `columns.EVENTS`."""
@@ -63,15 +70,14 @@ class StreamLog:
                 "the event log's server has no append-only file: acknowledged events are lost when it ends"
             )
 
-    def append(self, events: pa.Table) -> list[str]:
+    def append(self, events: pa.Table) -> list[str | None]:
         """See EventLog."""
         short = [f.name for f in c.EVENTS if not f.nullable and events[f.name].null_count]
         if short:
             raise BadInput(f"an event lacks a required field, nothing of the batch was kept: {', '.join(short)}")
         rows = list(zip(*(events[name].to_pylist() for name in _NAMES), strict=True))
-        if rows:
-            self._ask(lambda client: self._append(client, rows))
-        return [row[_ID] for row in rows]
+        others = self._ask(lambda client: self._append(client, rows)) if rows else set()
+        return [None if place in others else row[_ID] for place, row in enumerate(rows)]
 
     def read(self, after: int = 0, limit: int = 10_000) -> tuple[pa.Table, int]:
         """See EventLog. Older schema versions are lifted on the way out."""
@@ -103,9 +109,11 @@ class StreamLog:
         if self._client is not None:
             self._client.close()
 
-    def _append(self, client: Client, rows: list[tuple[Any, ...]]) -> None:
+    def _append(self, client: Client, rows: list[tuple[Any, ...]]) -> set[int]:
+        """Places of the rows whose ids belong to other events."""
         keys = [self._stream, *(self._id_key(row[_ID]) for row in rows)]
-        values: list[Any] = [_REMEMBER_S, ev.SCHEMA_VERSION, *(orjson.dumps(row) for row in rows)]
+        digests = [hashlib.blake2b(orjson.dumps(said(row)), digest_size=8).digest() for row in rows]
+        values: list[Any] = [_REMEMBER_S, ev.SCHEMA_VERSION, *(orjson.dumps(row) for row in rows), *digests]
         pipe = client.pipeline(transaction=False)  # one connection: WAITAOF speaks of what this one wrote
         pipe.eval(_APPEND, len(keys), *keys, *values)
         if self._durable:
@@ -113,6 +121,7 @@ class StreamLog:
         answers = pipe.execute()
         if self._durable and answers[1][0] < 1:
             raise LogUnavailable("the event log's server has not written the events to its disk in time; send them again")
+        return set(answers[0])
 
     def _remove(self, rows: list[_Row], client: Client) -> None:
         client.xdel(self._stream, *(_entry(offset) for offset, _ in rows))

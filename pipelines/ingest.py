@@ -12,6 +12,7 @@ from core import columns as c
 from core import config as configs
 from core import events as ev
 from core import settings
+from core.clock import DAY_MS
 from core.errors import BadInput
 from core.event_log import batches
 from data import dataset as datasets
@@ -22,7 +23,7 @@ from data.lineage import Origin
 from data.logs import existing_log
 from data.sources import registry
 from data.world import simulate
-from pipelines import spaces
+from pipelines import provenance, spaces
 from pipelines.presets import RunConfig
 from serving.fresh_videos import uploaded
 
@@ -60,7 +61,12 @@ def load(
     else:
         assert path is not None, "open_space refuses a log without a path"
         found = registry.load(
-            source, path, mapping=mapping, max_broken=config.max_broken, quarantine_dir=space.path / "quarantine"
+            source,
+            path,
+            mapping=mapping,
+            max_broken=config.max_broken,
+            quarantine_dir=space.path / "quarantine",
+            latest_at=provenance.now() + DAY_MS,
         )
         dataset, warnings = found.dataset, found.warnings
         origin = lineage.of_files(source, found.paths)

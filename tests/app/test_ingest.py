@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from app import fakes
-from app.ingest import MAX_AGE_MS, Ingest, check, parse
+from app.ingest import MAX_AGE_MS, MAX_AHEAD_MS, Ingest, check, parse
 from app.schemas import MAX_EVENTS, MAX_WATCH_S
 from app.services import Limits
 from core import columns as c
+from core.clock import DAY_MS, ManualClock
 from core.errors import BadInput, LogUnavailable
 
 GOOD = {"kind": "click", "viewer_id": "3", "video_id": "5", "event_id": "e1", "request_id": "r1", "position": 2}
@@ -101,9 +102,32 @@ def test_a_body_that_is_no_batch_is_refused(reader, body):
     assert answer.json()["error"].startswith("the body")
 
 
-def test_not_a_number_is_not_json(reader):
-    body = json.dumps({"events": [{**GOOD, "kind": "watch", "value": math.nan}]})
-    assert reader.post("/events", content=body, headers={"content-type": "application/json"}).status_code == 422
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_the_fault_of_its_event(client, site, number):
+    body = json.dumps({"events": [{**GOOD, "kind": "watch", "event_id": "e0", "value": number}, GOOD]})
+    answer = client.post("/events", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["accepted"]) == (200, ["e1"])
+    assert answer.json()["rejected"] == [{"index": 0, "reason": "value: Input should be a finite number"}]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"events": [NaN' + b"]" * 9, b'{"events": [' + b"9" * 5_000 + b"]"])
+def test_what_no_parser_understands_is_refused(reader, body):
+    answer = reader.post("/events", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("the body is not JSON")
+
+
+@pytest.mark.parametrize("odd", ["👩🏽\u200d🚀🔥", "مرحبا بالعالم", "\u202eabc", "a\x00b", "\N{COMBINING ACUTE ACCENT}" * 50])
+def test_any_text_is_a_viewer_and_comes_back_as_it_was(client, odd):
+    assert post(client, [{**GOOD, "viewer_id": odd}]).json()["accepted"] == ["e1"]
+    assert client.get("/recommend", params={"viewer_id": odd}).json()["viewer_id"] == odd
+
+
+def test_half_a_character_is_named(client):
+    body = json.dumps({"events": [{**GOOD, "viewer_id": "\ud800"}, {**GOOD, "event_id": "e2"}]})
+    answer = client.post("/events", content=body, headers={"content-type": "application/json"}).json()
+    assert (answer["accepted"], answer["rejected"][0]["index"]) == (["e2"], 0)
+    assert "surrogates" in answer["rejected"][0]["reason"]
 
 
 def test_a_thousand_events_fit_and_one_more_does_not(client, site):
@@ -142,12 +166,35 @@ def test_waiting_says_whether_the_features_know(make_client):
     assert answer.json() == {"accepted": ["e1"], "rejected": [], "applied": False}
 
 
-def test_an_event_from_the_future_happened_now(site):
+def test_a_clock_that_is_ahead_is_set_right_and_one_that_is_wrong_is_named(site):
     now = site.clock.now()
-    times = [now + 1, now + MAX_AGE_MS * 100, now - 5, now - MAX_AGE_MS, now - MAX_AGE_MS - 1]
-    rows, rejected = check([{**GOOD, "event_at": at} for at in times], site.releases.live, now, site.new_id)
+    times = [now + 1, now + MAX_AHEAD_MS, now - 5, now - MAX_AGE_MS, now - MAX_AGE_MS - 1, now + 365 * DAY_MS]
+    events = [{**GOOD, "event_at": at} for at in times]
+    rows, rejected = check(events, site.releases.live, now, now + MAX_AHEAD_MS, site.new_id)
     assert [row[c.EVENT_AT] for row in rows] == [now, now, now - 5, now - MAX_AGE_MS]
-    assert [one["index"] for one in rejected] == [4]
+    assert [one["index"] for one in rejected] == [4, 5]
+    assert "sender's clock" in rejected[1]["reason"]
+
+
+def test_where_the_log_goes_on_from_long_ago_the_time_of_day_is_no_wrong_clock(site):
+    outside = ManualClock(site.clock.now() + 300 * DAY_MS)
+    ingest = Ingest(site, outside)
+    events = [{**GOOD, "event_id": f"e{days}", "event_at": site.clock.now() + days * DAY_MS} for days in (300, 302)]
+    outcome = asyncio.run(ingest.accept(json.dumps({"events": events}).encode(), wait=False))
+    assert (outcome.accepted, [one["index"] for one in outcome.rejected]) == (["e300"], [1])
+
+
+def test_an_id_that_belongs_to_another_event_is_named(client, site):
+    post(client, [GOOD])
+    other = {**GOOD, "video_id": "6"}
+    answer = post(client, [other, {"kind": "explode"}, GOOD, {**GOOD, "event_id": "e2"}, {**other, "event_id": "e2"}]).json()
+    assert answer["accepted"] == ["e1", "e2"]
+    assert [(one["index"], "another event" in one["reason"]) for one in answer["rejected"]] == [
+        (0, True),
+        (1, False),
+        (4, True),
+    ]
+    assert [(row[c.EVENT_ID], row[c.VIDEO_ID]) for row in site.event_log.rows] == [("e1", 5), ("e2", 5)]
 
 
 def test_parse_keeps_the_events_as_they_are():

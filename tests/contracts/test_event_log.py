@@ -49,9 +49,18 @@ class EventLogContract:
 
     def test_duplicates_are_acknowledged_and_dropped(self, log: EventLog) -> None:
         log.append(ev.to_table([click(1, video_id=10)]))
-        assert log.append(ev.to_table([click(1, video_id=11), click(2), click(2)])) == ["e-1", "e-2", "e-2"]
+        again = replace(click(1, video_id=10), event_at=7, received_at=9)
+        assert log.append(ev.to_table([again, click(2), click(2)])) == ["e-1", "e-2", "e-2"]
         events = ev.from_table(log.read()[0])
-        assert [(e.event_id, e.video_id) for e in events] == [("e-1", 10), ("e-2", 4)]
+        assert [(e.event_id, e.video_id, e.received_at) for e in events] == [("e-1", 10, 1), ("e-2", 4, 2)]
+
+    def test_another_event_under_a_known_id_is_not_acknowledged(self, log: EventLog) -> None:
+        log.append(ev.to_table([click(1, video_id=10), impression(5, True)]))
+        sent = [click(1, video_id=11), click(2), click(2, video_id=5), impression(5, True), click(3)]
+        assert log.append(ev.to_table(sent)) == [None, "e-2", None, "i-5", "e-3"]
+        assert [(e.event_id, e.video_id) for e in ev.from_table(log.read()[0]) if isinstance(e, ev.Click)] == [
+            ("e-1", 10), ("e-2", 4), ("e-3", 4)
+        ]  # fmt: skip
 
     def test_reading_continues_where_it_stopped(self, log: EventLog) -> None:
         log.append(ev.to_table([click(i) for i in range(5)]))

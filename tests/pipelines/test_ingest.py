@@ -8,7 +8,7 @@ from core import events as ev
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
 from data import partitions, versioning
-from pipelines import ingest, presets
+from pipelines import ingest, presets, provenance
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(
     f"u{i % 3}\tv{i % 5}\t4\t{1_700_000_000 + i}\n" for i in range(30)
@@ -28,6 +28,15 @@ def test_what_was_read_is_known_by_its_hash(tmp_path, pointed_at):
     assert (loaded.origin.source, loaded.origin.log_offset, loaded.space.name) == ("recbole", 0, "plays")
     assert file.sha256 == hashlib.sha256(INTER.encode()).hexdigest()
     assert file.path == str(tmp_path / "plays" / "plays.inter")
+
+
+def test_a_row_from_the_future_is_set_aside_and_does_not_end_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "now", lambda: 1_700_000_100_000)
+    (tmp_path / "plays").mkdir()
+    (tmp_path / "plays" / "plays.inter").write_text(INTER + f"u1\tv1\t4\t{1_700_000_000 + 365 * 86_400}\n")
+    loaded = load("recbole", tmp_path / "plays", tmp_path / "var")
+    assert loaded.dataset.end_at == 1_700_000_029_000
+    assert "1 broken rows set aside: 1 timestamp lies in the far future" in loaded.warnings[0]
 
 
 def test_a_world_is_known_by_its_config(tmp_path):
