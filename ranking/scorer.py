@@ -30,6 +30,7 @@ from ranking import layout as lay
 from ranking.calibrate import Curve
 from ranking.config import CombineConfig, RankerConfig
 from ranking.layout import Layout
+from ranking.rows import Cached, Rows, Whole
 
 Floats = NDArray[np.float32]
 _INPUTS = {"viewer", "numbers", "video", "cross"}
@@ -45,7 +46,7 @@ class Scorer:
     combine: CombineConfig
     """The utility formula that was released with these scores."""
     columns: Layout
-    video_VS: Floats
+    videos: Rows
     """[V, C + E + 3d] each video's content, normalised, its vector, then those of its category, channel and language."""
     content_mean: Floats
     content_std: Floats
@@ -56,8 +57,14 @@ class Scorer:
     session: ort.InferenceSession
 
     @staticmethod
-    def load(release_dir: Path, catalogue: Catalogue, *, threads: int = 1) -> "Scorer":
+    def load(release_dir: Path, catalogue: Catalogue, *, threads: int = 1, rows_in_memory: int = 0) -> "Scorer":
         """Open the three files that `ranking.export` wrote.
+
+        Args:
+            release_dir: where they are.
+            catalogue: of the same release.
+            threads: of the network.
+            rows_in_memory: videos whose rows are kept in memory, the others in a file; 0 keeps all.
 
         Raises:
             ReleaseRefused: a file is missing or broken, or it was trained for another catalogue.
@@ -66,7 +73,7 @@ class Scorer:
             facts = json.loads((release_dir / "ranker.json").read_text())
             tables = tensors.mapped(release_dir / "ranker_tables.safetensors")
             session = _session(release_dir / "ranker.onnx", threads)
-            scorer = _assemble(facts, tables, session, catalogue)
+            scorer = _assemble(facts, tables, session, catalogue, rows_in_memory)
         except ReleaseRefused:
             raise
         except Exception as error:
@@ -96,7 +103,7 @@ class Scorer:
         """The ranker with rows for videos that it never saw at their end: content and codes, and a zero vector of their own."""
         own = np.zeros((len(new), self.columns.video_dim), dtype=np.float32)
         rows = _of_videos(new, own, self.codes_TD, self.columns, self.content_mean, self.content_std)
-        return replace(self, video_VS=np.concatenate([self.video_VS, rows]))
+        return replace(self, videos=self.videos.longer(rows))
 
     def logits(self, batch: FeatureBatch, affinity_BK: Floats) -> Floats:
         """Uncalibrated output of the network. [B, K, H]"""
@@ -122,7 +129,7 @@ class Scorer:
         history = batch.viewer.history_BL
         present = (history >= 0).astype(np.float32)[:, None]
         begin = self.columns.content_dim
-        vectors = self.video_VS[:, begin : begin + self.columns.video_dim][history]
+        vectors = self.videos.take(np.maximum(history, 0))[..., begin : begin + self.columns.video_dim]
         bag = np.matmul(present, vectors)[:, 0] / np.maximum(present.sum(axis=2), 1)
         codes = self.codes_TD[lay.viewer_codes(batch, self.columns)].reshape(len(history), -1)
         return np.concatenate([batch.viewer.dense_BF, bag, codes], axis=1, dtype=np.float32)
@@ -133,12 +140,14 @@ class Scorer:
         numbers = (affinity_BK[..., None], batch.video_dense_BKF, batch.cross_dense_BKF)
         return {
             "numbers": np.concatenate(numbers, axis=-1, dtype=np.float32),
-            "video": self.video_VS.take(rows, axis=0),
+            "video": self.videos.take(rows),
             "cross": self.codes_TD.take(crossed, axis=0).reshape(*rows.shape, -1),
         }
 
 
-def _assemble(facts: dict[str, Any], tables: dict[str, Floats], session: ort.InferenceSession, catalogue: Catalogue) -> Scorer:
+def _assemble(
+    facts: dict[str, Any], tables: dict[str, Floats], session: ort.InferenceSession, catalogue: Catalogue, rows_in_memory: int
+) -> Scorer:
     if {found.name for found in session.get_inputs()} != _INPUTS:
         raise ReleaseRefused("the ranker was exported by an earlier version of this program: train a new release")
     columns, videos = configs.from_dict(Layout, facts["layout"]), tables["video"]
@@ -146,11 +155,12 @@ def _assemble(facts: dict[str, Any], tables: dict[str, Floats], session: ort.Inf
         raise ReleaseRefused(f"the ranker knows {len(videos)} videos and the catalogue has {len(catalogue)}")
     numbers = facts["normalisation"]
     mean, std = (np.array(numbers[f"candidate_{name}"], dtype=np.float32)[columns.pair_numbers :] for name in ("mean", "std"))
+    rows_VS = _of_videos(catalogue, videos, tables["codes"], columns, mean, std)
     return Scorer(
         heads=tuple(facts["heads"]),
         combine=configs.from_dict(RankerConfig, facts["config"]).combine,
         columns=columns,
-        video_VS=_of_videos(catalogue, videos, tables["codes"], columns, mean, std),
+        videos=Cached(rows_VS, rows_in_memory) if rows_in_memory else Whole(rows_VS),
         content_mean=mean,
         content_std=std,
         codes_TD=tables["codes"],
@@ -163,7 +173,7 @@ def _assemble(facts: dict[str, Any], tables: dict[str, Floats], session: ort.Inf
 def _of_videos(
     catalogue: Catalogue, own_VE: Floats, codes_TD: Floats, columns: Layout, mean_C: Floats, std_C: Floats
 ) -> Floats:
-    """See `Scorer.video_VS`."""
+    """See `Scorer.videos`."""
     of_codes = codes_TD[lay.video_codes(catalogue, columns)].reshape(len(catalogue), -1)
     return np.concatenate([lay.normalised(catalogue.content, mean_C, std_C), own_VE, of_codes], axis=1)
 

@@ -76,6 +76,8 @@ class ServingConfig:
     """Only videos whose p(kids) is at least this are shown; 0 shows all. Videos without labels count as 0."""
     kids_mode: float = 0.8
     """The same for a request in kids mode, whatever the line above says."""
+    ranker_rows: int = 0
+    """Videos whose rows in the ranker's table are kept in memory, the others in a file; 0 keeps all, which is fastest."""
     impression_queue: int = 1_000
     """Pages waiting to be logged; beyond this they are dropped and counted."""
     poll_s: float = 0.25

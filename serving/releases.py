@@ -195,6 +195,7 @@ def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> Loa
     schema = definitions.schema(catalogue, viewers)
     _check_schema(path, schema_hash(schema, definitions), manifest)
     lineage = json.loads((path / LINEAGE).read_text())
+    config = configs.from_dict(ServingConfig, lineage["serving"])
     return LoadedRelease(
         path=path,
         catalogue=catalogue,
@@ -204,11 +205,11 @@ def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> Loa
         encoder=ViewerEncoder.load(path),
         index=indexes.load(path / INDEX),
         video_VD=tensors.mapped_npy(path / VECTORS),
-        scorer=Scorer.load(path, catalogue),
+        scorer=Scorer.load(path, catalogue, rows_in_memory=config.ranker_rows),
         cowatch=CoWatch.load(path),
         video_state=VideoState.load(path / VIDEO_STATE, definitions),
         search=TitleSearch(path),
-        config=configs.from_dict(ServingConfig, lineage["serving"]),
+        config=config,
         end_at=int(lineage["end_at"]),
         log_offset=int(lineage["log_offset"]),
         release_id=release_id,

@@ -224,6 +224,26 @@ def test_what_is_not_accepted_is_let_go_and_changes_nothing(tmp_path):
     with pytest.raises(ReleaseRefused, match="is not like"):
         holder.reload()
     assert (holder.held, holder.release_id, retired) == ((first,), first, [second])
+    release.point(tmp_path, "live", first)
+    with pytest.raises(ReleaseRefused, match="is not like"):
+        holder.promote(second)
+    assert (holder.release_id, release.resolve(tmp_path, "live"), retired) == (first, first, [second, second])
+
+
+def test_a_promoted_release_serves_before_the_pointer_says_so(tmp_path):
+    first, second = fake_release(tmp_path, "1"), fake_release(tmp_path, "2")
+    release.point(tmp_path, "live", first)
+    named = []
+
+    def build(release_id):
+        named.append(release.resolve(tmp_path, "live"))
+        return release_id
+
+    holder = ReleaseHolder(tmp_path, build)
+    assert holder.promote(second) == holder.release_id == second
+    assert named == [first, first]
+    assert [release.resolve(tmp_path, pointer) for pointer in ("live", "previous")] == [second, first]
+    assert holder.promote(second) == second
 
 
 def test_nothing_to_serve_says_what_to_do(tmp_path):
