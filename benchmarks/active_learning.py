@@ -1,6 +1,6 @@
 """Is a thousand chosen labels worth ten thousand drawn by chance? Label-efficiency curves on the world's videos.
 
-    python -m benchmarks.active_learning --seeds 5
+    python -m benchmarks.active_learning --seeds 5 --plot docs/images/label-efficiency.svg
 
 A softmax regression on content vectors learns from people who err: on 20,000 videos it may ask about, tested on 10,000 others
 against the truth. Two questions: clickbait (two classes, where all ways of choosing by probability are the same) and topic (24
@@ -13,11 +13,13 @@ answers per video instead of one.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import results_file
+from benchmarks.plot import Panel, Point, draw
 from core import rng
 from core.inference import t_interval
 from data.labels import active, logistic
@@ -38,6 +40,7 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = results_file.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--plot", type=Path, default=None, help="write the curves here as SVG")
     arguments = parser.parse_args()
     worlds = {seed: make_videos(_config(seed)) for seed in range(1, arguments.seeds + 1)}
     result = {}
@@ -45,6 +48,8 @@ def main() -> None:
         found = [one_world(question, videos, seed) for seed, videos in worlds.items()]
         result[question] = _over_worlds(found, question)
         print(question, result[question]["equal_random"])
+    if arguments.plot is not None:
+        arguments.plot.write_text(figure(result))
     results_file.keep("active-learning", {"chosen": CHOSEN, **result}, arguments)
 
 
@@ -105,6 +110,19 @@ def _over_worlds(found: list[dict[str, dict[int, float]]], question: str) -> dic
         }
         paired[method] = t_interval([one[method][CHOSEN] - one["random"][CHOSEN] for one in found]).to_json()
     return {"accuracy": curves, "equal_random": equal, "chosen − random at 1,000": paired}
+
+
+def figure(result: Mapping[str, Any]) -> str:
+    """Accuracy by number of labels with its interval over worlds, one panel per question."""
+    panels = []
+    for question in METHODS:
+        series = {
+            name: [Point(float(n), one["mean"], one["low"], one["high"], f"{name}, {n} labels") for n, one in curve.items()]
+            for name, curve in result[question]["accuracy"].items()
+        }
+        ticks = {float(n): f"{n:,}" for n in (100, 300, 1_000, 3_000, 10_000)}
+        panels.append(Panel(f"{question}, accuracy", "labels", "", series, ticks, log_x=True, y_from=0.7))
+    return draw(panels)
 
 
 def _geometric(needed: list[float]) -> dict[str, float]:

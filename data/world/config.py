@@ -154,6 +154,8 @@ class WorldConfig:
     """Who made the pages of the log."""
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     """How events reach the log."""
+    survey_share: float = 0.0
+    """Share of clicks about which the viewer answers a survey, five to nine days later."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong, and when."""
 

@@ -16,7 +16,7 @@ from core import columns as c
 from core import rng
 from core.clock import DAY_MS, SECOND_MS
 from data import dataset
-from data.world import behaviour, faults, journal
+from data.world import behaviour, faults, journal, surveys
 from data.world.behaviour import NUM_UNIFORMS, Clicks, Pages
 from data.world.config import WorldConfig
 from data.world.history_policy import HistoryPages, HistoryPolicy
@@ -64,7 +64,11 @@ def _live_day(world: World, policy: HistoryPolicy, day: int, free_at: NDArray[np
     numbers, pages, shown, clicks = (list(parts) for parts in zip(*rounds, strict=True))
     page_ids = request_ids.gather(np.concatenate(numbers))
     seen = journal.impressions(page_ids, _joined(pages), _joined(shown), world.viewer_ids, world.video_ids)
-    return pl.concat([seen, journal.outcomes(request_ids, _joined(clicks), world.viewer_ids, world.video_ids)], how="diagonal")
+    opened = _joined(clicks)
+    parts = [seen, journal.outcomes(request_ids, opened, world.viewer_ids, world.video_ids)]
+    if config.survey_share:
+        parts.append(surveys.answers(world, request_ids, opened, rng.stream(config.seed, "surveys", day)))
+    return pl.concat(parts, how="diagonal")
 
 
 def _live_round(

@@ -6,6 +6,7 @@ With affinity a = taste·topics + style agreement, quality q, clickbait b, posit
                                   − fatigue − watched − foreign)          (position-based model, Craswell et al. 2008)
     E[watch | click] = duration · σ(0.1 + 0.7 a + 0.5 q − 1.6 b − 0.8 ln(duration / 300 s))
     P(like | click), P(dislike | click), P(regret | click), P(subscribe | click) = σ(linear in a, q, b)
+    stars of a survey = 1 + Binomial(4, σ(linear in a, q, b))
 
 Given a click, watch share, feedback and regret are independent, so expectations multiply. All arguments broadcast; rows are the
 world's rows. Knows nothing of ids, logs or random draws.
@@ -40,6 +41,7 @@ _LIKE = (-3.2, 0.7, 0.6, -1.5)
 _DISLIKE = (-4.0, -0.5, -0.6, 3.0)
 _REGRET = (-2.8, -0.5, -0.6, 4.0)
 _SUBSCRIBE = (-4.2, 0.8, 0.6, -1.0)
+_STARS = (0.6, 0.7, 0.6, -2.5)
 """Intercept and weights of affinity, quality, clickbait."""
 
 
@@ -141,6 +143,10 @@ class Truth:
     def subscribe(self, affinity: Array, video_rows: Rows) -> Array:
         """P(subscribe | click) for a channel not yet followed."""
         return expit(_linear(_SUBSCRIBE, affinity, self.videos, video_rows))
+
+    def star(self, affinity: Array, video_rows: Rows) -> Array:
+        """Chance of each of the four stars that a survey can give beyond the first."""
+        return expit(_linear(_STARS, affinity, self.videos, video_rows))
 
     def _season(self, video_rows: Rows, at: Instants) -> Array:
         """Trend wave plus weekend effect of the mixture's topics."""
