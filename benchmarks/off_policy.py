@@ -1,6 +1,6 @@
 """Do the off-policy estimators find the truth? Repeated logs of a world whose policy values are known exactly.
 
-    python -m benchmarks.off_policy --repetitions 200 --json benchmarks/results/off-policy.json
+    python -m benchmarks.off_policy --repetitions 200
 
 Single slots: each repetition logs N impressions of 40 videos in 3 positions and estimates another policy.
 
@@ -14,25 +14,21 @@ deviation, RMSE, all in clicks per row (per page for slates), and how often the 
 often the diagnostics refused a verdict. Truth: exact mean over all viewers of the world.
 """
 
-import argparse
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import results_file
 from core import rng
 from core.inference import Interval, wilson
 from data.world.config import lab
 from data.world.world import World
 from experiments import bootstrap, diagnostics, estimators, policies, posteriors, reward_model
 from experiments.estimators import Floats, Terms
-from pipelines import provenance
 
 NUM_VIDEOS, NUM_POSITIONS, NUM_ROWS = 40, 3, 4_000
 NUM_SLATE_VIDEOS, NUM_SLOTS, NUM_PAGES = 12, 3, 2_000
@@ -62,15 +58,12 @@ Repetition = Callable[[np.random.Generator], Outcome]
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results_file.parser(__doc__)
     parser.add_argument("--repetitions", type=int, default=200)
-    parser.add_argument("--json", type=Path, default=None, help="write the result here")
     arguments = parser.parse_args()
     result = measure(arguments.repetitions)
-    print(json.dumps(result, indent=1))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    print("\n".join(_lines(result["scenarios"])))
+    results_file.keep(f"off-policy-{result['world']}", result, arguments)
 
 
 def measure(repetitions: int) -> dict[str, Any]:
@@ -81,9 +74,6 @@ def measure(repetitions: int) -> dict[str, Any]:
     runs = {name: _single(single, *pair) for name, pair in _scenarios(single).items()} | {"slates": _slates(slate)}
     found = {name: _repeat(run, truth, repetitions) for name, (run, truth) in runs.items()}
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": provenance.git_commit(),
-        "hardware": provenance.hardware(),
         "world": config.name,
         "repetitions": repetitions,
         "rows": NUM_ROWS,
@@ -209,6 +199,18 @@ def _described(found: list[Interval], truth: float) -> dict[str, Any]:
         "coverage": covered.mean,
         "coverage_interval": [covered.low, covered.high],
     }
+
+
+def _lines(scenarios: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    for name, scenario in scenarios.items():
+        yield f"{name}: truth {scenario['truth']:.4f}, {scenario['refused_share']:.1%} refused"
+        for estimator, found in scenario["estimators"].items():
+            low, high = found["coverage_interval"]
+            yield (
+                f"  {estimator:<20} bias {found['bias']:+.4f} ± {found['bias_standard_error']:.4f}, "
+                f"sd {found['standard_deviation']:.4f}, coverage {found['coverage']:.1%} [{low:.1%}, {high:.1%}]"
+            )
 
 
 if __name__ == "__main__":

@@ -178,7 +178,11 @@ def _answer_size(connection: socket.socket, question: bytes) -> int:
 def _gather(live: LiveRelease, rows: Sequence[NDArray[np.int32]]) -> float:
     """Rows of all tables that candidates need: the ranker's, the vectors, and the features."""
     features = np.zeros((len(live.loaded.catalogue), len(live.loaded.schema.video_dense)), dtype=np.float32)
-    tables = (live.loaded.scorer.videos.take(np.arange(len(live.loaded.catalogue), dtype=np.int32)), live.loaded.video_VD, features)
+    tables = (
+        live.loaded.scorer.videos.take(np.arange(len(live.loaded.catalogue), dtype=np.int32)),
+        live.loaded.video_VD,
+        features,
+    )
     return _median_ms(lambda rows_BK: [table.take(rows_BK, axis=0) for table in tables], rows)
 
 

@@ -1,6 +1,7 @@
-"""`upnext experiment …`: plan a test, analyse one, look into the shadow, and check the procedure where nothing differs."""
+"""`upnext experiment …`: plan a test, analyse one, look into the shadow and the records, check the procedure on nothing."""
 
 from dataclasses import asdict
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +13,12 @@ if TYPE_CHECKING:
     from experiments.analysis import ArmReport, Report
     from experiments.config import ExperimentConfig
     from experiments.evidence import Preference
+    from experiments.ope import Report as OffPolicy
 
 app = typer.Typer(
-    help="A/B tests, interleaving, shadow: plan, analyse, check by A/A runs.", no_args_is_help=True, rich_markup_mode=None
+    help="A/B tests, interleaving, shadow, records: plan, analyse, check by A/A runs, replay.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 JsonOption = Annotated[Path | None, typer.Option(help="Write the result here as JSON.")]
@@ -23,7 +27,7 @@ SpaceOption = Annotated[str | None, typer.Option(help="Dataset whose log is read
 
 @app.command()
 def plan(
-    baseline: Annotated[float, typer.Option(help="Rate today, e.g. 0.1.")],
+    baseline: Annotated[float, typer.Option(help="Rate today, e.g. 0.1; with --deviation, mean today, e.g. 400 seconds.")],
     lift: Annotated[float, typer.Option(help="Smallest difference that matters: absolute, e.g. 0.001, or see --relative.")],
     per_day: Annotated[float, typer.Option(help="Observations per day in the experiment, both arms.")] = 300_000,
     relative: Annotated[bool, typer.Option("--relative", help="Read --lift as a share of the baseline.")] = False,
@@ -32,40 +36,35 @@ def plan(
     share: Annotated[float, typer.Option(help="Share of observations in the treatment arm.")] = 0.5,
     per_viewer: Annotated[float, typer.Option(help="Observations per viewer.")] = 1.0,
     correlation: Annotated[float, typer.Option(help="Between observations of one viewer, 0 to 1.")] = 0.0,
+    deviation: Annotated[float | None, typer.Option(help="Standard deviation of one observation, to plan for a mean.")] = None,
     json: JsonOption = None,
 ) -> None:
     """How many observations, and how many whole weeks."""
     from cli.console import console, write_json
     from experiments import power as planning
 
-    found = planning.plan(
+    asked = partial(
+        planning.plan,
         baseline,
         lift,
         per_day,
-        relative=relative,
         alpha=alpha,
         power=power,
         share=share,
         per_viewer=per_viewer,
         correlation=correlation,
+        deviation=deviation,
     )
+    found, digits = asked(relative=relative), ".4%" if deviation is None else ".6g"
     weeks = f"{found.weeks} whole week{'s' if found.weeks > 1 else ''}"
-    console.print(f"[bold]Run for {weeks}[/] to see {baseline:.4%} → {found.target:.4%} with a chance of {power:.0%}.")
-    console.print(f"  observations     {found.control:,} control, {found.treatment:,} treatment")
+    console.print(
+        f"[bold]Run for {weeks}[/] to see {baseline:{digits}} → {found.target:{digits}} with a chance of {power:.0%}."
+    )
+    console.print(f"  observations     {found.control:,} control, {found.treatment:,} treatment; of {found.viewers:,} viewers")
     console.print(f"  design effect    × {found.design_effect:.2f} ({per_viewer:g} per viewer, correlation {correlation:g})")
-    console.print(f"  at {per_day:,.0f} a day  {found.days:.2f} days; {weeks} can show ± {found.detectable:.4%}")
-    if not relative:
-        other = planning.plan(
-            baseline,
-            lift,
-            per_day,
-            relative=True,
-            alpha=alpha,
-            power=power,
-            share=share,
-            per_viewer=per_viewer,
-            correlation=correlation,
-        )
+    console.print(f"  at {per_day:,.0f} a day  {found.days:.2f} days; {weeks} can show ± {found.detectable:{digits}}")
+    if not relative and deviation is None:
+        other = asked(relative=True)
         console.print(
             f"  [dim]read as a relative lift (--relative, → {other.target:.4%}) it would take {other.total:,} in all[/]"
         )
@@ -141,6 +140,44 @@ def shadow(space: SpaceOption = None, json: JsonOption = None) -> None:
 
 
 @app.command()
+def replay(
+    space: SpaceOption = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="exploration.key=value or rerank.key=value: what would that have shown?")
+    ] = None,
+    json: JsonOption = None,
+) -> None:
+    """Decide recorded pages again: are they what was shown, or what would other settings have shown and earned?"""
+    from rich.table import Table
+
+    from cli.console import TerminalListener, console, write_json
+    from core import settings
+    from pipelines import replay as replaying
+    from pipelines import spaces
+    from pipelines.progress import Stages
+
+    with Stages(TerminalListener())("replay") as stage:
+        found = replaying.replay(spaces.current(settings.load().var_dir, space), override or [], stage.advance)
+    table = Table("release", "records", "decided again", "same page", "overlap", "RBO", box=None)
+    table.columns[0].no_wrap = True
+    for one in found.releases:
+        likeness = (f"{value:.3f}" if value == value else "–" for value in (one.overlap, one.rbo))
+        table.add_row(one.release_id, f"{one.records:,}", f"{one.decided:,}", f"{one.same:,}", *likeness)
+    console.print(table)
+    for one in found.releases:
+        for why, pages in one.left_out.items():
+            console.print(f"  [yellow]·[/] {pages:,} pages of {one.release_id} left out: {why}")
+    different = sum(one.decided - one.same for one in found.releases)
+    if override:
+        _show_value(found.value)
+    elif different:
+        console.print(f"  [red]✗[/] {different:,} pages did not come out as they were shown")
+    elif found.value is not None:
+        console.print("  [green]✓[/] every page came out as it was shown, with its propensities")
+    write_json(json, {"set": override or [], **found.to_json()})
+
+
+@app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where behaviour.csv and target.csv go.")],
     space: SpaceOption = None,
@@ -186,6 +223,21 @@ def aa(
     write_json(json, {**asdict(config), **asdict(found), "bound": found.bound, "holds": found.holds})
 
 
+def _show_value(found: "OffPolicy | None") -> None:
+    from rich.markup import escape
+
+    from cli.console import console
+
+    if found is None:
+        return
+    best, check = found.estimates[found.recommended], found.check
+    console.print(
+        f"  clicks a page    {found.behaviour.mean:.4g} as served; with these settings {best.mean:.4g} ({_range(best)})"
+    )
+    console.print(f"  effective pages  {check.ess:,.0f} of {check.num_rows:,}; mean weight {check.mean_weight:.3f}")
+    console.print("  [green]✓[/] weights in order" if found.verdict == "ok" else f"  [red]refused:[/] {escape(found.reason)}")
+
+
 def _show_outcome(found: "Preference", experiment: "ExperimentConfig") -> None:
     from rich.markup import escape
 
@@ -220,6 +272,8 @@ def _show(report: "Report", planned_days: int) -> None:
     console.print(
         f"  {'[yellow]·[/]' if days.missing_weekdays else '[green]✓[/]'} {days.length} of {planned_days} planned days{missing}"
     )
+    if report.late:
+        console.print(f"  [yellow]·[/] {report.late} days after the planned end left out: their place is in a longer plan")
     if report.mixed:
         console.print(f"  [yellow]·[/] {report.mixed:,} viewers dropped: seen in more than one arm")
     for arm in report.arms:
@@ -232,15 +286,14 @@ def _show_arm(arm: "ArmReport") -> None:
 
     from cli.console import console
 
-    table = Table(
-        f"'{arm.arm}' against control", "control", "arm", "lift", "at the planned end", "always valid", "p", "", box=None
-    )
+    table = Table(f"'{escape(arm.arm)}'", "control", "arm", "lift", "planned end", "always valid", "p", "", box=None)
     for effect in arm.effects:
         note = effect.role if effect.safety is None else f"guardrail: {effect.safety}"
-        saved = f", CUPED −{effect.variance_saved:.0%} variance" if effect.variance_saved > 0 else ""
+        saved = f", CUPED −{effect.variance_saved:.0%}" if effect.variance_saved > 0 else ""
         table.add_row(
-            escape(effect.metric), f"{effect.control:.4g}", f"{effect.treatment:.4g}", f"{effect.lift.mean:+.2%}",
-            _range(effect.difference), _range(effect.always), f"{effect.adjusted_p:.3g}", note + saved,
+            escape(effect.metric), f"{effect.control:.4g}", f"{effect.treatment:.4g}",
+            f"{effect.lift.mean:+.2%}" if isfinite(effect.lift.mean) else "–",
+            _range(effect.difference), _range(effect.always), f"{effect.adjusted_p:.2g}", note + saved,
         )  # fmt: skip
     console.print(table)
     slope = arm.novelty.slope
@@ -249,4 +302,4 @@ def _show_arm(arm: "ArmReport") -> None:
 
 
 def _range(interval: "Interval") -> str:
-    return f"{interval.low:+.4g} … {interval.high:+.4g}"
+    return f"{interval.low:+.3g} … {interval.high:+.3g}"

@@ -31,7 +31,7 @@ def ope(
     console.print(
         f"  {check.num_rows:,} rows, effective {check.ess:,.0f}; weights: mean {check.mean_weight:.3f} "
         f"({check.mean_low:.3f} … {check.mean_high:.3f}), largest {check.max_weight:.1f} ({check.max_share:.1%} of all); "
-        f"{report.unseen_share:.1%} of the target was never logged"
+        f"{report.unseen_share or 0:.1%} of the target was never logged"
     )
     console.print("  [green]✓[/] weights in order" if report.verdict == "ok" else f"  [red]refused:[/] {escape(report.reason)}")
     write_json(json, report.to_json())

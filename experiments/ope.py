@@ -4,6 +4,10 @@ The target is a table of probabilities per position, the same for every viewer: 
 share that each video had in another policy's log. All estimators are computed. DR is the recommended one: with exact
 propensities it is unbiased whatever its reward model (coverage of its interval: `benchmarks/off_policy.py`). Bad weights refuse
 the verdict: the numbers are shown, but mean nothing.
+
+Of whole pages (`evaluate_pages`), where the target's probability of every slot is known, the slate estimators speak; there RIPS
+is the recommended one: a slot's reward may depend on the slots above. SIPS allows more, and pays with the whole page's weight.
+Intervals resample rows, or pages, as if viewers came once; of viewers who come often they are somewhat too narrow.
 """
 
 from collections.abc import Mapping
@@ -22,7 +26,7 @@ from experiments.estimators import Floats
 from experiments.open_bandit import BanditLog, Codes
 
 UNIFORM = "uniform"
-RECOMMENDED = "dr"
+RECOMMENDED, RECOMMENDED_OF_PAGES = "dr", "rips"
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,10 @@ class Report:
     check: WeightCheck
     behaviour: Interval
     """What the logging policy itself earned."""
-    unseen_share: float
-    """Share of what the target would show that the log has no row of."""
+    unseen_share: float | None = None
+    """Share of what the target would show that the log has no row of; None of pages."""
+    recommended: str = RECOMMENDED
+    """The estimator whose interval counts."""
 
     @property
     def verdict(self) -> str:
@@ -71,11 +77,11 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what could not be computed is null."""
-        chosen = self.estimates[RECOMMENDED]
+        chosen = self.estimates[self.recommended]
         return {
             "verdict": self.verdict,
             "reason": self.reason,
-            "estimator": RECOMMENDED,
+            "estimator": self.recommended,
             "interval": [_number(chosen.low), _number(chosen.high)],
             **{name: _number(estimate.mean) for name, estimate in self.estimates.items()},
             "ess": self.check.ess,
@@ -142,6 +148,26 @@ def evaluate(log: Log, target_AP: Floats, *, seed: int = 0, draws: int = 1_000) 
     estimates["dm"] = Interval(estimates["dm"].mean, float("nan"), float("nan"))
     behaviour = estimates.pop("behaviour")
     return Report(estimates, diagnostics.check(weight), behaviour, diagnostics.unseen_share(target_AP, log.count_AP))
+
+
+def evaluate_pages(reward_NK: Floats, weight_NK: Floats, *, seed: int = 0, draws: int = 1_000) -> Report:
+    """What another policy would have earned per page, slots summed.
+
+    Args:
+        reward_NK: of every slot of N ≥ 2 pages; 0 where a page is shorter.
+        weight_NK: target over behaviour, of the probabilities of the slot's video given the slots above; 1 where shorter.
+        seed: of the bootstrap.
+        draws: bootstrap resamples.
+    """
+    terms = {
+        "sips": estimators.sips(reward_NK, weight_NK),
+        "rips": estimators.rips(reward_NK, weight_NK),
+        "snrips": estimators.rips(reward_NK, weight_NK, normalised=True),
+        "behaviour": estimators.ips(reward_NK.sum(axis=1), np.ones(len(reward_NK))),
+    }
+    estimates = bootstrap.intervals(terms, rng.stream(seed, "bootstrap"), draws=draws)
+    behaviour = estimates.pop("behaviour")
+    return Report(estimates, diagnostics.check(weight_NK.prod(axis=1)), behaviour, recommended=RECOMMENDED_OF_PAGES)
 
 
 def evaluate_files(behaviour: Path, target: str, *, seed: int = 0, draws: int = 1_000) -> Report:

@@ -20,6 +20,9 @@ VIDEO, POSITION, REWARD, PROPENSITY = "item_id", "position", "click", "propensit
 _CONTEXT = "item_context.csv"
 """Stands beside the log in the dataset's own folders."""
 
+_LEAST = 1e-100
+"""A smaller propensity is none: squares of its weight would not be numbers."""
+
 Codes = NDArray[np.int64]
 
 
@@ -50,10 +53,10 @@ def read(path: Path) -> BanditLog:
     video, position = _codes(table)
     reward, propensity = _numbers(table, REWARD), _numbers(table, PROPENSITY)
     _refuse(table, REWARD, (reward != 0) & (reward != 1), "must be 0 or 1")
-    _refuse(
-        table, PROPENSITY, ~((propensity > 0) & (propensity <= 1)), "must be above 0 and at most 1: it is the probability "
-        "with which the logging policy showed this video in this position"
-    )  # fmt: skip
+    rule = (
+        "must be above 0 and at most 1: it is the probability with which the logging policy showed this video in this position"
+    )
+    _refuse(table, PROPENSITY, ~((propensity >= _LEAST) & (propensity <= 1)), rule)
     return BanditLog(video, position, reward, propensity)
 
 

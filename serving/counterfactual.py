@@ -116,12 +116,21 @@ def replay(recommender: Recommender, record: Mapping[str, Any]) -> tuple[list[in
         recommender: of the record's release, under the config that `policy` is the fingerprint of.
         record: a row of SCHEMA with its candidates.
     """
+    video_ids, page = again(recommender, *noted(record), chance=by_chance(record))
+    return video_ids.tolist(), page.propensities
+
+
+def by_chance(record: Mapping[str, Any]) -> bool:
+    """Whether anything of the page was left to chance: not where its settings, or the viewer's daily cap, left nothing."""
+    return bool((np.asarray(record["propensities"]) < 1).any())
+
+
+def noted(record: Mapping[str, Any]) -> tuple[Request, Note]:
+    """The request of a record, and what its page was chosen from."""
     request = Request(record[c.REQUEST_ID], record[c.VIEWER_ID], record["at"], record[c.SURFACE], record["k"])
     rows, utility = np.asarray(record["rows"], dtype=np.int32), np.asarray(record["utility"], dtype=np.float32)
     spread = None if record["spread"] is None else np.asarray(record["spread"], dtype=np.float32)
-    chance = bool((np.asarray(record["propensities"]) < 1).any())
-    video_ids, page = again(recommender, request, Note(rows, utility, record["warm"], spread), chance=chance)
-    return video_ids.tolist(), page.propensities
+    return request, Note(rows, utility, record["warm"], spread)
 
 
 def gives_page(recommender: Recommender, record: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from core.errors import BadInput, SchemaMismatch
 from experiments import open_bandit
-from experiments.ope import evaluate_files
+from experiments.ope import evaluate_files, evaluate_pages
 
 HEADER = "timestamp,item_id,position,click,propensity_score,user_feature_0\n"
 
@@ -72,6 +72,19 @@ def test_the_truth_is_found_from_another_policys_log(tmp_path):
     assert report.behaviour.mean == pytest.approx((0.5 * 0.1 + 0.3 * 0.2 + 0.2 * 0.3) * 0.75, abs=0.015)
 
 
+def test_pages_by_hand():
+    """Weights of slots multiply down the page: RIPS ½·(.5·1 + 2·½·1), SIPS ½·(1·1 + 1·1), slot by slot normalised .2 + .5."""
+    reward, weight = np.tile([[1.0, 0.0], [0.0, 1.0]], (5, 1)), np.tile([[0.5, 2.0], [2.0, 0.5]], (5, 1))
+    report = evaluate_pages(reward, weight, draws=100)
+    assert {name: each.mean for name, each in report.estimates.items()} == pytest.approx(
+        {"rips": 0.75, "sips": 1, "snrips": 0.7}
+    )
+    assert (report.behaviour.mean, report.check.mean_weight, report.verdict) == (1.0, 1.0, "ok")
+    found = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert (found["estimator"], found["rips"], found["unseen_share"]) == ("rips", 0.75, None)
+    assert evaluate_pages(reward, weight / 3, draws=100).verdict == "refused"
+
+
 def test_videos_that_the_log_never_showed_are_missing_from_the_mean_weight(tmp_path):
     behaviour = write(tmp_path / "a.csv", [(i % 2, 1, i % 3 == 0, 0.5) for i in range(1_000)], HEADER)
     behaviour.write_text(behaviour.read_text().replace("True", "1").replace("False", "0"))
@@ -122,6 +135,7 @@ def test_the_command_reports_what_the_function_found(tmp_path):
     ("row", "words"),
     [
         ((1, 1, 0, 0), "propensity_score are unusable .line 3: '0'.; it must be above 0"),
+        ((1, 1, 0, 1e-300), "propensity_score are unusable .line 3: '1e-300'.; it must be above 0"),
         ((1, 1, 0, 1.5), "propensity_score are unusable .line 3: '1.5'.; it must be above 0 and at most 1"),
         ((1, 1, 0, ""), "propensity_score are unusable .line 3: ''.; it must be a number"),
         ((1, 1, 0, "nan"), "it must be a number"),

@@ -59,6 +59,18 @@ def test_held_out_pages_are_left_to_chance():
     assert all(slate.exploration.all() for slate in held_out)
 
 
+def test_no_model_orders_or_filters_held_out_pages_whatever_others_get():
+    shy = ExplorationConfig("thompson", epsilon=0.01, slots=(9,), daily_cap=1, pool=3)
+    policy = ArmRecommender(ExperimentsConfig(holdout=0.5), base(ServingConfig(exploration=shy, most_clickbait=0.1)))
+    held_out = [slate for slate in policy.recommend(requests()) if slate.arm == HOLDOUT]
+    assert len(held_out) > 10
+    assert all(slate.exploration.all() for slate in held_out)
+    first = next(request for request in requests() if request.request_id == held_out[0].request_id)
+    behind = policy.of(first)
+    assert behind is not None
+    assert (behind.config.most_clickbait, behind.config.exploration.pool) == (1.0, 100_000)
+
+
 def test_an_arm_that_changes_nothing_known_is_refused():
     wrong = ExperimentsConfig((ExperimentConfig("e", (ArmConfig("control"), ArmConfig("b", set=("exploration.epsilonn=1",)))),))
     with pytest.raises(ReleaseRefused, match="did you mean 'epsilon'"):
