@@ -1,6 +1,6 @@
 """How many times fewer pages does interleaving need than an A/B test, for the same decision? Measured in the world.
 
-    python -m benchmarks.interleaving --json benchmarks/results/interleaving.json
+    python -m benchmarks.interleaving
 
 Two rankers order the same 40 candidates of each page by the true P(click), disturbed by noise: the first by BASE_NOISE in
 logits, the second by more. The same viewers see both rankers' pages and their team draft. With the viewer as the independent
@@ -14,18 +14,15 @@ clicks. Intervals are percentile bootstraps over viewers. `power` repeats each d
 needed, by drawing viewers: near .8, a little less where a dozen viewers are enough.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks import results_file
 from core import rng
 from core.clock import HOUR_MS
 from data.world import config as worlds
@@ -34,7 +31,6 @@ from data.world.world import World
 from experiments import interleaving
 from experiments.effects import Sample, difference
 from experiments.ratio import linearised
-from pipelines import provenance
 
 BASE_NOISE = 1.0
 NOISES = (1.05, 1.1, 1.2, 1.4, 1.7, 2.0)
@@ -66,23 +62,18 @@ class Seen:
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results_file.parser(__doc__)
     parser.add_argument("--viewers", type=int, default=2_000, help="viewers who see five pages each")
-    parser.add_argument("--json", type=Path, default=None, help="write the result here")
     arguments = parser.parse_args()
     result = measure(World(worlds.lab()), arguments.viewers)
-    print(json.dumps(result, indent=1))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    for point in result["curve"]:
+        print(point)
+    results_file.keep("interleaving", result, arguments)
 
 
 def measure(world: World, num_viewers: int, noises: Sequence[float] = NOISES) -> dict[str, Any]:
     """The curve over the second ranker's noise, smallest effect first."""
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": provenance.git_commit(),
-        "hardware": provenance.hardware(),
         "world": world.config.name,
         "viewers": num_viewers,
         "pages": num_viewers * PAGES_PER_VIEWER,

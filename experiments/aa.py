@@ -47,8 +47,8 @@ class AaConfig:
     def __post_init__(self) -> None:
         if self.runs < 1 or self.burn_in < 4 or 2 * self.viewers <= self.burn_in:
             raise ConfigError(f"A/A runs need at least one run and more than {self.burn_in} viewers in both arms together")
-        if not (0 < self.click_rate < 1 and 0 < self.correlation < 1):
-            raise ConfigError("click_rate and correlation must lie between 0 and 1")
+        if not all(0 < share < 1 for share in (self.alpha, self.click_rate, self.correlation)):
+            raise ConfigError("alpha, click_rate and correlation must lie between 0 and 1")
 
 
 @dataclass(frozen=True)

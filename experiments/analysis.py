@@ -1,9 +1,9 @@
 """The analysis of an A/B test, from rows per viewer and day to a decision. Read `analyse` from top to bottom.
 
-    sample ratio, calendar → effects of every arm on every metric → corrections for their number → a verdict per arm
+    the planned days → sample ratio, calendar → effects of every arm on every metric → corrections for their number → a verdict
 
-Each effect comes twice: at a fixed horizon (valid once, at the planned end) and always valid (whenever one looks). Knows
-nothing of logs or files.
+Each effect comes twice: at a fixed horizon (valid once, at the planned end) and always valid (whenever one looks). What comes
+after the planned end is left out: looking once must give what looking later gives. Knows nothing of logs or files.
 """
 
 from collections.abc import Sequence
@@ -69,6 +69,8 @@ class Report:
     """Whether the planned end was reached: decides which of the two intervals counts."""
     sample_ratio: SampleRatio
     days: Days
+    late: int
+    """Days that the rows reach beyond the planned end; they are left out."""
     mixed: int
     """Viewers dropped because they were seen in two arms."""
     arms: tuple[ArmReport, ...]
@@ -93,14 +95,16 @@ def analyse(panel: Panel, experiment: ExperimentConfig) -> Report:
         BadInput: an arm has fewer than two viewers.
     """
     config = experiment.analysis
+    whole = quality.days(panel)
+    panel = panel.until(whole.first + config.days)
     ratio = quality.sample_ratio(panel.counts.tolist(), experiment.shares)
-    days = quality.days(panel)
-    finished = days.length >= config.days
+    days = replace(quality.days(panel), length=min(whole.length, config.days))
+    finished = days.length == config.days
     effects = _corrected(
         [_effect(panel, m, role, arm, config, finished) for m, role in _roles(config) for arm in _treatments(panel)]
     )
     arms = tuple(_arm_report(panel, arm, effects, ratio, days, config) for arm in _treatments(panel))
-    return Report(experiment.name, finished, ratio, days, panel.mixed, arms)
+    return Report(experiment.name, finished, ratio, days, max(whole.length - config.days, 0), panel.mixed, arms)
 
 
 def _roles(config: AnalysisConfig) -> list[tuple[MetricConfig, Role]]:

@@ -94,6 +94,8 @@ class Assigner:
         ids = np.asarray(viewer_ids, dtype=np.int64)
         here = [assigned for assigned in self.assign(ids).values() if assigned.differs(surface)]
         held_out = self.held_out(ids)
+        for assigned in here:  # of those held out, only an override puts one into an arm: somebody wants to look at it
+            held_out = held_out & (assigned.arm_B == OUTSIDE)
         return [Treatment(HOLDOUT, self.config.holdout_set) if held_out[i] else _treatment(here, i) for i in range(len(ids))]
 
     def _remembered(self, ids: Ints) -> dict[str, Ints]:

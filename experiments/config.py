@@ -1,6 +1,6 @@
 """What an experiment is, as one TOML file: who gets which arm, and how the result will be judged.
 
-    holdout = 0.01                                   # share of viewers in no experiment, whose pages the ranker does not order
+    holdout = 0.01                                   # share of viewers in no experiment, whose pages no model orders or filters
     shadow = "candidate"                             # release that also answers, and that nobody sees
     record = 0.05                                    # share of requests it answers, and whose candidates are written down
 
@@ -102,11 +102,15 @@ class AnalysisConfig:
             raise ConfigError(f"days must be whole weeks (7, 14, …), got {self.days}: an effect may differ by weekday")
         if self.planned_viewers < 1:
             raise ConfigError(f"planned_viewers must be at least 1, got {self.planned_viewers}")
-        names = [metric.name for metric in (self.primary, *self.secondary, *self.guardrails)]
-        _require_distinct("metrics", names)
+        _require_distinct("metrics", [metric.name for metric in self.metrics])
         for metric in self.guardrails:
             if not 0 < metric.margin < 1:
                 raise ConfigError(f"guardrail '{metric.name}' needs a margin between 0 and 1, e.g. 0.02; got {metric.margin}")
+
+    @property
+    def metrics(self) -> tuple[MetricConfig, ...]:
+        """All, the primary first."""
+        return (self.primary, *self.secondary, *self.guardrails)
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,12 @@ class ExperimentsConfig:
     experiments: tuple[ExperimentConfig, ...] = ()
     holdout: float = 0.0
     """Share of viewers kept out of every experiment."""
-    holdout_set: tuple[str, ...] = ("exploration.epsilon=1.0", "exploration.pool=500")
-    """Overrides of the serving config for them: by default any candidate may take any slot, whatever the ranker thinks."""
+    holdout_set: tuple[str, ...] = (
+        "exploration.kind=epsilon_greedy", "exploration.epsilon=1.0", "exploration.pool=100000", "exploration.slots=[]",
+        "exploration.daily_cap=0", "most_clickbait=1.0",
+    )  # fmt: skip
+    """Overrides of the serving config for them: by default every slot goes to any candidate by chance, whatever the ranker
+    thinks, and no predicted label hides a video, save in kids mode. Candidates are still what retrieval finds."""
     holdout_salt: str = "holdout"
     """Decides who they are."""
     shadow: str = ""

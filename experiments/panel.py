@@ -8,7 +8,7 @@ Shape legend: N rows, V viewers who were exposed to exactly one arm, in order of
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,6 +81,20 @@ class Panel:
             during_N=(arm_N >= 0)[keep],
             columns=values,
             mixed=int((seen.sum(axis=1) > 1).sum()),
+        )
+
+    def until(self, day: int) -> "Panel":
+        """What was known before `day` began: without later rows, and without viewers who were exposed only then."""
+        early_N = self.day_N < day
+        known_V = np.bincount(self.viewer_N[early_N & self.during_N], minlength=len(self.arm_V)) > 0
+        keep_N = early_N & known_V[self.viewer_N]
+        return replace(
+            self,
+            arm_V=self.arm_V[known_V],
+            viewer_N=(np.cumsum(known_V) - 1)[self.viewer_N[keep_N]],
+            day_N=self.day_N[keep_N],
+            during_N=self.during_N[keep_N],
+            columns={name: column[keep_N] for name, column in self.columns.items()},
         )
 
     @property

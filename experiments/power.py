@@ -1,6 +1,7 @@
 """How many viewers, and for how long, before an experiment is started.
 
-    n = (z_{1−α/2} + z_{1−β})² · (v₁ + v₂ · w) / δ²        in the control arm; v: variances, δ: smallest effect that matters,
+    n = (z_{1−α/2} + z_{1−β})² · (v₁ + v₂ · w) / δ²        in the control arm; δ: smallest effect that matters; v: variances,
+                                                            p(1 − p) of a rate, the same in both arms of a mean;
                                                             w = control share / treatment share (1 when the arms are equal)
     design effect = 1 + (m − 1) · ρ                         m correlated impressions per viewer (Kish 1965)
 
@@ -20,12 +21,12 @@ DAYS_PER_WEEK = 7
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment on a rate costs."""
+    """What an experiment on a rate or a mean costs."""
 
     baseline: float
-    """Rate of the control."""
+    """Rate or mean of the control."""
     target: float
-    """Rate of the treatment that must not be missed."""
+    """That of the treatment which must not be missed."""
     control: int
     """Observations needed in the control arm, design effect included."""
     treatment: int
@@ -39,6 +40,8 @@ class Plan:
     """Whole weeks to run."""
     detectable: float
     """Absolute difference that those whole weeks can show."""
+    viewers: int
+    """In both arms: `planned_viewers` of the experiment's analysis."""
 
     @property
     def total(self) -> int:
@@ -57,11 +60,12 @@ def plan(
     share: float = 0.5,
     per_viewer: float = 1.0,
     correlation: float = 0.0,
+    deviation: float | None = None,
 ) -> Plan:
-    """Plan an experiment on a rate.
+    """Plan an experiment on a rate, or on a mean.
 
     Args:
-        baseline: rate of the control, 0 to 1.
+        baseline: rate of the control, 0 to 1; or its mean, e.g. seconds watched.
         lift: smallest difference that matters: absolute, or as a share of the baseline with `relative`.
         per_day: observations (e.g. impressions) that arrive per day in the experiment.
         relative: how to read `lift`.
@@ -70,38 +74,27 @@ def plan(
         share: share of the observations in the treatment arm.
         per_viewer: observations per viewer.
         correlation: between observations of one viewer, 0 to 1.
+        deviation: standard deviation of one observation, which makes the baseline a mean.
 
     Raises:
         BadInput: a value that makes no sense.
     """
     target = baseline * (1 + lift) if relative else baseline + lift
-    if not (0 < baseline < 1 and 0 < target < 1) or lift == 0:
-        raise BadInput(f"baseline {baseline} and target {target:g} must differ and lie between 0 and 1")
-    if per_day <= 0 or not 0 < share < 1 or per_viewer < 1:
-        raise BadInput("per-day must be above 0, share between 0 and 1, and per-viewer at least 1")
-    effect = design_effect(per_viewer, correlation)
-    odds = (1 - share) / share
-    control = _ceil(effect * _for_rates(baseline, target, alpha, power, odds))
-    treatment = _ceil(effect * _for_rates(baseline, target, alpha, power, odds) / odds)
+    if deviation is None and not (0 < baseline < 1 and 0 < target < 1):
+        raise BadInput(f"rates lie between 0 and 1, got {baseline:g} and {target:g}; a mean needs --deviation")
+    if not 0 < abs(target - baseline) < math.inf or not 0 < per_day < math.inf or not 0 < share < 1 or not per_viewer >= 1:
+        raise BadInput("lift must not be 0, per-day must be above 0, share between 0 and 1, and per-viewer at least 1")
+    if not (0 < alpha < 1 and 0 < power < 1) or (deviation is not None and not 0 < deviation < math.inf):
+        raise BadInput("alpha and power must lie between 0 and 1, and a deviation must be above 0")
+    effect, odds = design_effect(per_viewer, correlation), (1 - share) / share
+    of_one = baseline * (1 - baseline) + odds * target * (1 - target) if deviation is None else deviation**2 * (1 + odds)
+    needed = effect * _z(alpha, power) * of_one / (target - baseline) ** 2
+    control, treatment = _ceil(needed), _ceil(needed / odds)
     days = (control + treatment) / per_day
     weeks = max(1, _ceil(days / DAYS_PER_WEEK))
     seen = math.sqrt((control + treatment) / (weeks * DAYS_PER_WEEK * per_day)) * abs(target - baseline)
-    return Plan(baseline, target, control, treatment, effect, per_day, days, weeks, seen)
-
-
-def rates(baseline: float, target: float, alpha: float = 0.05, power: float = 0.8, *, pooled: bool = False) -> int:
-    """Observations per arm to tell two rates apart; `pooled` takes the null hypothesis's variance for the α part."""
-    if not pooled:
-        return _ceil(_for_rates(baseline, target, alpha, power, 1.0))
-    middle = (baseline + target) / 2
-    null, alternative = 2 * middle * (1 - middle), baseline * (1 - baseline) + target * (1 - target)
-    z_alpha, z_power = stats.norm.ppf(1 - alpha / 2), stats.norm.ppf(power)
-    return _ceil((z_alpha * math.sqrt(null) + z_power * math.sqrt(alternative)) ** 2 / (target - baseline) ** 2)
-
-
-def means(deviation: float, difference: float, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Observations per arm to see `difference` of a mean whose observations have standard deviation `deviation`."""
-    return _ceil(_z(alpha, power) * 2 * deviation**2 / difference**2)
+    viewers = _ceil((control + treatment) / per_viewer)
+    return Plan(baseline, target, control, treatment, effect, per_day, days, weeks, seen, viewers)
 
 
 def design_effect(per_viewer: float, correlation: float) -> float:
@@ -109,11 +102,6 @@ def design_effect(per_viewer: float, correlation: float) -> float:
     if not 0 <= correlation <= 1:
         raise BadInput(f"the correlation within viewers must lie between 0 and 1, got {correlation}")
     return 1 + (per_viewer - 1) * correlation
-
-
-def _for_rates(baseline: float, target: float, alpha: float, power: float, odds: float) -> float:
-    variances = baseline * (1 - baseline) + odds * target * (1 - target)
-    return _z(alpha, power) * variances / (target - baseline) ** 2
 
 
 def _z(alpha: float, power: float) -> float:

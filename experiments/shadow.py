@@ -84,18 +84,17 @@ def compare(live: Answers, shadow: Answers, slices: NDArray[np.str_] | None = No
 
 def overlap(first_BK: Ids, second_BK: Ids) -> Floats:
     """[B] overlap@k over the longer of the two pages; 1 for two empty pages."""
-    common = _common(first_BK, second_BK)[:, -1]
-    longest = np.maximum((first_BK >= 0).sum(axis=1), (second_BK >= 0).sum(axis=1))
-    return np.where(longest > 0, common / np.maximum(longest, 1), 1.0)
+    longest = _longest(first_BK, second_BK)
+    return np.where(longest > 0, _common(first_BK, second_BK)[:, -1] / np.maximum(longest, 1), 1.0)
 
 
 def rank_biased_overlap(first_BK: Ids, second_BK: Ids, persistence: float = PERSISTENCE) -> Floats:
-    """[B] extrapolated RBO of pages of equal length k; an empty slot agrees with nothing."""
-    k = first_BK.shape[1]
-    depth = np.arange(1, k + 1)
-    agreement = _common(first_BK, second_BK) / depth
-    weights = persistence**depth
-    return agreement[:, -1] * persistence**k + (1 - persistence) / persistence * (agreement @ weights)
+    """[B] extrapolated RBO over the longer of the two pages, k slots; 1 for two empty pages."""
+    k_B, depth = _longest(first_BK, second_BK), np.arange(1, first_BK.shape[1] + 1)
+    agreement = np.where(depth <= k_B[:, None], _common(first_BK, second_BK) / depth, 0.0)
+    last = agreement[np.arange(len(k_B)), np.maximum(k_B, 1) - 1] * persistence**k_B
+    found = last + (1 - persistence) / persistence * (agreement @ persistence**depth)
+    return np.where(k_B > 0, found, 1.0)
 
 
 def _compare(name: str, live: Answers, shadow: Answers, here: NDArray[np.bool_]) -> Comparison:
@@ -124,6 +123,11 @@ def _compare(name: str, live: Answers, shadow: Answers, here: NDArray[np.bool_])
 
 def _mean(values: NDArray[np.generic]) -> float:
     return float(values.mean()) if len(values) else float("nan")
+
+
+def _longest(first_BK: Ids, second_BK: Ids) -> NDArray[np.int64]:
+    """[B] slots of the longer page; pages are filled from the top."""
+    return np.asarray(np.maximum((first_BK >= 0).sum(axis=1), (second_BK >= 0).sum(axis=1)))
 
 
 def _common(first_BK: Ids, second_BK: Ids) -> Floats:

@@ -38,6 +38,11 @@ def from_file(path: Path, experiment: ExperimentConfig) -> Panel:
     for name in KEYS:
         if name not in frame.columns:
             raise SchemaMismatch(f"{path} has no column '{name}'; found: {', '.join(frame.columns)}")
+    for name in (column for metric in experiment.analysis.metrics for column in metric.columns if column in frame.columns):
+        if not (frame.schema[name].is_numeric() or frame.schema[name] == pl.Boolean):
+            raise SchemaMismatch(
+                f"column '{name}' of {path} is a metric and must hold numbers, not '{frame[name].drop_nulls()[0]}'"
+            )
     ids = pl.Series(c.VIEWER_ID, frame_ids(frame, c.VIEWER_ID))
     return panel(frame.with_columns(ids, _days(frame[DAY]), pl.col(c.ARM).cast(pl.String).replace("", None)), experiment)
 
@@ -57,6 +62,7 @@ def from_space(space: Space, experiment: ExperimentConfig) -> Panel:
     if not frames:
         raise BadInput(f"'{space.name}' has no log yet; run `upnext serve` and let viewers come")
     events = pl.concat(frames, how="vertical_relaxed").unique(c.EVENT_ID, keep="first")
+    events = tombstones.read(space.path).events(events)
     return panel(rows(events, experiment, videos), experiment)
 
 
@@ -134,7 +140,9 @@ def _days(column: pl.Series) -> pl.Series:
         dates = column.str.to_date() if column.dtype == pl.String else column
         days = dates.cast(pl.Date).to_physical() if dates.dtype.is_temporal() else dates.cast(pl.Int64)
     except pl.exceptions.PolarsError as error:
-        raise SchemaMismatch(f"column '{DAY}' must hold dates such as 2026-01-05, or days since 1970: {error}") from error
+        raise SchemaMismatch(
+            f"column '{DAY}' must hold dates such as 2026-01-05, or days since 1970: {str(error).splitlines()[0]}"
+        ) from error
     if days.null_count():
         raise SchemaMismatch(f"column '{DAY}' has {days.null_count()} empty values")
     return days.cast(pl.Int64).alias(DAY)

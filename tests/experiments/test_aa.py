@@ -41,3 +41,5 @@ def test_runs_are_reproducible_and_depend_on_the_seed():
 def test_senseless_settings_are_refused():
     with pytest.raises(ConfigError, match="more than 400 viewers"):
         AaConfig(viewers=200)
+    with pytest.raises(ConfigError, match="alpha, click_rate and correlation"):
+        AaConfig(alpha=1.0)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from experiments.analysis import analyse
-from experiments.config import ArmConfig
+from experiments.config import AnalysisConfig, ArmConfig, MetricConfig
 from experiments.decision import Choice
 from experiments.guardrails import Safety
 from experiments.panel import Panel
-from tests.experiments.trials import EXPERIMENT, panel, trial
+from tests.experiments.trials import EXPERIMENT, MONDAY, panel, trial
 
 
 def choice(report):
@@ -54,6 +54,36 @@ def test_before_the_weekend_it_keeps_running_and_later_only_certainty_stops_it()
     assert choice(early) in (Choice.SHIP, Choice.KEEP_RUNNING)
     assert early.arms[0].effects[0].adjusted_p == early.arms[0].effects[0].always.p
     assert choice(analyse(panel(watch=1.002, days=8), EXPERIMENT)) is Choice.KEEP_RUNNING
+
+
+def test_what_comes_after_the_planned_end_changes_nothing():
+    """A verdict at a fixed horizon that is looked at again and again would be peeking."""
+    viewers, days, arms, columns = trial(watch=1.02, days=20)
+    on_time = days < MONDAY + 14
+    cut = [arm for arm, kept in zip(arms, on_time.tolist(), strict=True) if kept]
+    planned = Panel.of(viewers[on_time], days[on_time], cut, {k: v[on_time] for k, v in columns.items()}, EXPERIMENT.arm_names)
+    once, later = (
+        analyse(each, EXPERIMENT) for each in (planned, Panel.of(viewers, days, arms, columns, EXPERIMENT.arm_names))
+    )
+    assert (once.late, later.late) == (0, 6)
+    assert dataclasses.replace(later, late=0) == once
+
+
+def test_viewers_who_came_after_the_planned_end_are_not_counted():
+    rows = [
+        (1, 0, "control"),
+        (2, 0, "control"),
+        (3, 0, "treatment"),
+        (4, 0, "treatment"),
+        (5, 21, "treatment"),
+        (1, 21, "control"),
+    ]
+    late = Panel.of(*zip(*((v, MONDAY + d, a) for v, d, a in rows), strict=True), {"watch_s": np.ones(6)}, EXPERIMENT.arm_names)
+    bare = dataclasses.replace(EXPERIMENT, analysis=AnalysisConfig(MetricConfig("watch_s")))
+    report = analyse(late, bare)
+    assert report.sample_ratio.counts == (2, 2)
+    assert (report.finished, report.days.length, report.late) == (True, 14, 8)
+    assert report.arms[0].effects[0].control == 1.0
 
 
 def test_cuped_can_be_turned_off_and_is_off_without_a_past():

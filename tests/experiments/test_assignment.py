@@ -85,6 +85,14 @@ def test_held_out_viewers_are_in_no_experiment():
     assert {t.label for t in decided.treat(VIEWERS[out][:50])} == {HOLDOUT}
 
 
+def test_an_override_shows_an_arm_to_somebody_held_out_too():
+    out = VIEWERS[assigner(holdout=0.05).held_out(VIEWERS)][:2].tolist()
+    decided = assigner(ExperimentConfig("e", ARMS, overrides={str(out[0]): "treatment"}), holdout=0.05)
+    looked, other = decided.treat(out)
+    assert (looked.label, looked.set) == (NO_EXPERIMENT, ("exploration.epsilon=0.1",))
+    assert other.label == HOLDOUT
+
+
 def test_exposure_only_where_the_arms_differ():
     decided = assigner(ExperimentConfig("e", ARMS, surfaces=("home",)), ExperimentConfig("f", layer="other"))
     home, rail = decided.treat(VIEWERS[:200], "home"), decided.treat(VIEWERS[:200], "up_next")

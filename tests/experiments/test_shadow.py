@@ -36,6 +36,14 @@ def test_rank_biased_overlap_is_one_for_equal_and_zero_for_disjoint_pages():
     assert shadow.rank_biased_overlap(pages, pages + 100) == pytest.approx([0, 0])
 
 
+def test_shorter_pages_are_as_long_as_they_are():
+    """Two slots of two agree as much as four of four; an empty slot beside a filled one agrees with nothing."""
+    first = np.array([[1, 2, -1, -1], [1, 2, 3, 4], [1, 2, -1, -1], [-1, -1, -1, -1]])
+    second = np.array([[1, 2, -1, -1], [1, 2, 3, 4], [1, -1, -1, -1], [-1, -1, -1, -1]])
+    # (1, 2) against (1): X = 1, 1; p = .5: 1/2 · .25 + 1 · (.5·1 + .25·1/2) = 3/4.
+    assert shadow.rank_biased_overlap(first, second, 0.5) == pytest.approx([1, 1, 3 / 4, 1])
+
+
 def test_differences_at_the_top_weigh_more():
     page = np.array([[1, 2, 3, 4, 5]])
     top, bottom = np.array([[9, 2, 3, 4, 5]]), np.array([[1, 2, 3, 4, 9]])

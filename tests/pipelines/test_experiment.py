@@ -110,7 +110,12 @@ def test_a_file_of_rows(tmp_path, suffix):
 
 @pytest.mark.parametrize(
     ("column", "values", "says"),
-    [("day", ["monday"] * 2, "must hold dates"), ("day", [None, 3], "1 empty values"), ("arm", None, "no column 'arm'")],
+    [
+        ("day", ["monday"] * 2, "must hold dates"),
+        ("day", [None, 3], "1 empty values"),
+        ("arm", None, "no column 'arm'"),
+        ("watch_s", ["12", "much"], "'watch_s' of .* must hold numbers, not '12'"),
+    ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path, column, values, says):
     table = {"viewer_id": [1, 2], "day": [3, 3], "arm": ["control", "treatment"]} | {column: values}
