@@ -36,6 +36,7 @@ from pipelines.gates import measure as gates
 from pipelines.gates.gates import GatesConfig
 from pipelines.gates.questions import Questions
 from pipelines.spaces import Space
+from ranking.rows import Whole
 from retrieval.factorisation import FoldIn, Ials
 from serving.releases import LoadedRelease, load_release
 
@@ -73,7 +74,7 @@ def of_world(space: Space) -> dict[str, Any]:
     begin = loaded.scorer.content_mean.size
     own = slice(begin, begin + loaded.scorer.columns.video_dim)
     points: Points = []
-    both = zip(_tables(loaded.video_VD), _tables(np.ascontiguousarray(loaded.scorer.video_VS[:, own])), strict=True)
+    both = zip(_tables(loaded.video_VD), _tables(np.ascontiguousarray(_rows(loaded)[:, own])), strict=True)
     for (name, video_VD, first), (_, own_VE, second) in both:
         changed = _with(loaded, video_VD, own_VE, own)
         score_NV = viewer_ND @ video_VD.T
@@ -121,9 +122,13 @@ def _tables(vector_VD: Floats) -> Iterator[tuple[str, Floats, int]]:
 
 
 def _with(loaded: LoadedRelease, video_VD: Floats, own_VE: Floats, own: slice) -> LoadedRelease:
-    video_VS = loaded.scorer.video_VS.copy()
+    video_VS = _rows(loaded)
     video_VS[:, own] = own_VE
-    return replace(loaded, video_VD=video_VD, scorer=replace(loaded.scorer, video_VS=video_VS))
+    return replace(loaded, video_VD=video_VD, scorer=replace(loaded.scorer, videos=Whole(video_VS)))
+
+
+def _rows(loaded: LoadedRelease) -> Floats:
+    return loaded.scorer.videos.take(np.arange(len(loaded.catalogue), dtype=np.int32))
 
 
 def _point(name: str, size: int, found_N: NDArray[np.bool_], viewers: NDArray[np.int64]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Does learning with propensities beat learning as if the log were fair? Click rates per video, against the world's truth.
 
-    python -m benchmarks.unbiased_learning --json benchmarks/results/unbiased-learning.json
+    python -m benchmarks.unbiased_learning
 
 In each of several worlds a personal ε-mixed Plackett–Luce policy logs one video per request. From that log the click rate of
 every video over all viewers is learned naively and with weights 1 / propensity, for several ε. Reported per ε: the root mean
@@ -8,22 +8,19 @@ square error of the rates, and what a newcomer's page of the five best-rated vid
 position): weighted minus naive paired within worlds, with 95 % t intervals, and the same page if the rates were known.
 """
 
-import argparse
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import results_file
 from core import rng
 from core.inference import t_interval
 from data.world.config import tiny
 from data.world.world import World
 from experiments import policies, unbiased
 from experiments.estimators import Floats
-from pipelines import provenance
 
 NUM_VIDEOS, NUM_ROWS, PAGE, SCORE_NOISE = 60, 100_000, 5, 1.0
 EPSILONS = (0.02, 0.1, 0.3)
@@ -31,24 +28,18 @@ EPSILONS = (0.02, 0.1, 0.3)
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results_file.parser(__doc__)
     parser.add_argument("--worlds", type=int, default=20)
-    parser.add_argument("--json", type=Path, default=None, help="write the result here")
     arguments = parser.parse_args()
     result = measure(arguments.worlds)
-    print(json.dumps(result, indent=1))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result["by_epsilon"], indent=1))
+    results_file.keep(f"unbiased-learning-{result['world']}", result, arguments)
 
 
 def measure(worlds: int) -> dict[str, Any]:
     """Both ways of learning in every world, for every ε."""
     found = [_one_world(seed) for seed in range(worlds)]
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": provenance.git_commit(),
-        "hardware": provenance.hardware(),
         "world": tiny().name,
         "worlds": worlds,
         "videos": NUM_VIDEOS,

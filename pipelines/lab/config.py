@@ -7,6 +7,7 @@ may stop early and be continued later without starting anew.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from core import config as configs
 from core.clock import DAY_MS
@@ -27,8 +28,8 @@ class Arm:
     name: str
     epsilon: float = 0.0
     """Probability that a slot is drawn from the explorer's pool."""
-    thompson: bool = False
-    """Order by samples of each video's posterior (`pipelines.lab.policies`)."""
+    thompson: Literal["", "beta", "served"] = ""
+    """Order by samples of what each video's click rate may be: as `pipelines.lab.policies` or as `serving.thompson` has it."""
     holdout: float = 0.0
     """Share of pages filled by chance alone; above 0, models learn from these pages only."""
     corrected: bool = False
@@ -40,9 +41,10 @@ ARMS = {
     for arm in (
         Arm("none"),
         Arm("epsilon", epsilon=0.1),
-        Arm("thompson", thompson=True),
+        Arm("thompson", thompson="beta"),
         Arm("holdout", holdout=0.1),
         Arm("ips", epsilon=0.1, corrected=True),
+        Arm("served", thompson="served"),
     )
 }
 
@@ -63,7 +65,7 @@ class LabConfig:
     shortlist: int = 30
     """Candidates that Thompson sampling orders: the best by utility."""
     thompson_epsilon: float = 0.02
-    """Share of its slots drawn evenly from them."""
+    """Share of slots under Thompson sampling that are drawn evenly."""
     prior_shows: float = 20.0
     """Impressions that the prior of a video's click rate is worth."""
     max_weight: float = 10.0

@@ -2,9 +2,10 @@
 
     none, epsilon, ips   the recommender itself; its explorer draws slots
     thompson             the recommender's best candidates, ordered by utility + what is not known of their click rates
+    served               the recommender itself, exploring as `serving.thompson` does in service
     holdout              a share of pages with every slot drawn from the explorer's pool, the rest without chance
 
-Thompson sampling here: the ranker is the mean, and a video's own log the spread,
+Thompson sampling as `thompson` has it: the ranker is the mean, and a video's own log the spread,
 
     score_m(viewer, v) = utility(viewer, v) + logit(rate_m(v)) − logit(mean rate(v))
     rate(v) ~ Beta(a + clicks, b + impressions − clicks)
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from core import columns as c
+from core import config as configs
 from core import events as ev
 from core import rng
 from core.clock import DAY_MS
@@ -49,10 +51,12 @@ def serving_policy(arm: Arm, live: LiveRelease, config: LabConfig, seed: int, lo
     """What fills an arm's pages this week; `log` is what it may know of the past."""
     serving = config.run.serving
     seeded = replace(serving, exploration=replace(serving.exploration, seed=seed))
+    if arm.thompson == "served":
+        return recommender(live, configs.override(seeded, ["exploration.kind=thompson"]), config.thompson_epsilon)
     usual = recommender(live, seeded, arm.epsilon)
     if arm.holdout:
         return Holdout(usual, recommender(live, seeded, 1.0, HOLDOUT), arm.holdout, seed)
-    if arm.thompson:
+    if arm.thompson == "beta":
         return Thompson(usual, live.loaded.catalogue, config, seed, log)
     return usual
 

@@ -12,18 +12,22 @@ from core import columns as c
 from core import config as configs
 from core import events as ev
 from core.errors import BadInput, ConfigError
+from core.policy import Request
 from data.world.journal import HISTORY
+from features.memory_store import MemoryStore
 from pipelines.lab import config as lab_config
 from pipelines.lab import loop as lab
 from pipelines.lab import report as lab_report
 from pipelines.lab import summary as lab_summary
 from pipelines.lab import training as lab_training
 from pipelines.lab.config import ARMS, Arm
-from pipelines.lab.policies import HOLDOUT
+from pipelines.lab.policies import HOLDOUT, serving_policy
 from pipelines.lab.state import EVENTS, Shelf
 from pipelines.progress import Stages
 from ranking.batches import Impressions
 from retrieval.export import video_arrays
+from serving.live import go_live
+from serving.thompson import ThompsonRecommender
 from tests.pipelines.lab.killing import kill_after_first_week
 
 CONFIG = lab_config.tiny()
@@ -100,6 +104,18 @@ def test_towers_go_on_where_they_ended(lived):
     assert vectors == pytest.approx(model.loaded.video_VD, abs=1e-6)
     assert (model.loaded.catalogue.uploaded_at < CONFIG.starts_at(4)).all()
     assert model.loaded.end_at < CONFIG.starts_at(3)
+
+
+def test_the_served_arm_is_the_service_exploring_by_thompson_sampling(lived):
+    live = go_live(lab_training.open_model(lived.week(1, "none", 2), CONFIG.of_seed(1)).loaded, MemoryStore())
+    policy = serving_policy(ARMS["served"], live, CONFIG, 7, pl.DataFrame())
+    assert isinstance(policy, ThompsonRecommender)
+    chance = policy.config.exploration
+    assert (chance.kind, chance.epsilon, chance.seed) == ("thompson", CONFIG.thompson_epsilon, 7)
+    viewers = live.loaded.viewers.viewer_ids[:20].tolist()
+    slates = policy.recommend([Request(f"r{viewer}", viewer, live.loaded.end_at + 1, k=5) for viewer in viewers])
+    assert 0.05 < np.mean([slate.exploration.mean() for slate in slates]) < 1
+    assert all(((slate.propensities > 0) & (slate.propensities <= 1)).all() for slate in slates)
 
 
 def test_the_summary_pairs_with_no_exploration(lived, tmp_path):
