@@ -28,8 +28,10 @@ def report(
     from rich.markup import escape
 
     from cli.console import TerminalListener, console, write_json
+    from cli.release import mirror
     from core import settings
     from core.clock import SystemClock
+    from monitoring.severity import Action
     from pipelines import spaces
     from pipelines.progress import Stages
     from pipelines.watching import monitor as monitoring
@@ -49,6 +51,8 @@ def report(
     if act and found.alert is not None:
         for line in monitoring.act(where, found, SystemClock().now(), webhook):
             console.print(f"  {line}")
+        if found.alert.action == Action.ROLLBACK:
+            mirror(where)
     if html is not None:
         monitor_report.write(found, html)
         console.print(f"  [dim]wrote {html}[/]")

@@ -12,7 +12,9 @@ also needs a change worth one (`Signal.least`).
 
 Features. PSI over quantile bins of the reference. Over its size 1/n + 1/m it is χ²_{B−1} for independent rows. The reference
 days, each against the others, give its real mean a and variance; the limit is a / ν · χ²_ν (1/n + 1/m) with ν = 2a² / variance,
-at most B − 1 (after Rao & Scott 1981, second order): days that move as one have few degrees of freedom and long tails.
+at most B − 1 (after Rao & Scott 1981, second order): days that move as one have few degrees of freedom and long tails. Whether
+values are there at all, and not far out of the range of other days, is a comparison of its own (`validity_drift`): nulls or
+another unit in a few rows hardly move a histogram.
 
 Assumes that days resemble each other after trend and weekends: the first holiday of a kind is news, and is meant to be.
 Knows nothing of causes.
@@ -226,9 +228,38 @@ def numeric_drift(
     outside = float(((now < before.min()) | (now > before.max())).mean()) if len(now) and len(before) else 0.0
     apart = two_sample.ks(before, now).statistic if len(now) and len(before) else float(len(now) != len(before))
     labels = [f"≤ {edge:.3g}" for edge in edges] + [f"> {edges[-1]:.3g}" if len(edges) else "all"]
-    return _drift(
-        feature, segment, counts, labels, (apart, outside), [len(d) - len(k) for d, k in zip(days, known, strict=True)], level
-    )
+    sizes, missing = [len(day) for day in days], [len(d) - len(k) for d, k in zip(days, known, strict=True)]
+    return _drift(feature, segment, counts, labels, (apart, outside), (sizes, missing), level)
+
+
+def validity_drift(
+    feature: str, segment: str, reference: Sequence[ArrayLike], today: ArrayLike, level: float = 0.999
+) -> FeatureDrift | None:
+    """Shares of numbers that are given, impossible, and missing (nan).
+
+    Impossible: further from the range of the other reference days than that is wide. Counters grow past it by the day, another
+    unit goes far beyond it. None where all are given on all days, or none on any.
+    """
+    days = [np.asarray(day, dtype=np.float64) for day in (*reference, today)]
+    known = [day[np.isfinite(day)] for day in days]
+    ends = np.array([(day.min(initial=np.inf), day.max(initial=-np.inf)) for day in known])
+    outside = []
+    for at, values in enumerate(known):
+        others = np.delete(ends[:-1], at, axis=0) if at < len(reference) else ends[:-1]
+        low, high = others[:, 0].min(), others[:, 1].max()
+        outside.append(int(((values < 2 * low - high) | (values > 2 * high - low)).sum()))
+    missing = [len(day) - len(values) for day, values in zip(days, known, strict=True)]
+    given = [len(values) - out for values, out in zip(known, outside, strict=True)]
+    counts = np.array([given, outside, missing]).T
+    there = counts.sum(axis=0) > 0
+    if there.sum() < 2:
+        return None
+    before, now = counts[:-1].sum(axis=0), counts[-1]
+    apart = float(np.abs(now / max(now.sum(), 1) - before / max(before.sum(), 1)).sum() / 2)
+    labels = [name for name, some in zip(("given", "impossible", "missing"), there, strict=True) if some]
+    share = outside[-1] / max(len(known[-1]), 1)
+    sizes = [len(day) for day in days]
+    return _drift(f"validity of {feature}", segment, counts[:, there], labels, (apart, share), (sizes, missing), level)
 
 
 def category_drift(
@@ -244,7 +275,8 @@ def category_drift(
     before, now = counts[:-1].sum(axis=0), counts[-1]
     apart = float(np.abs(now / max(now.sum(), 1) - before / max(before.sum(), 1)).sum() / 2)
     outside = float(now[before == 0].sum() / max(now.sum(), 1))
-    return _drift(feature, segment, counts, names, (apart, outside), [sum(v is None for v in day) for day in days], level)
+    sizes, missing = [len(day) for day in days], [sum(v is None for v in day) for day in days]
+    return _drift(feature, segment, counts, names, (apart, outside), (sizes, missing), level)
 
 
 def _drift(
@@ -253,28 +285,29 @@ def _drift(
     counts_WB: NDArray[np.int64],
     labels: Sequence[str],
     distances: tuple[float, float],
-    missing: Sequence[int],
+    rows: tuple[Sequence[int], Sequence[int]],
     level: float,
 ) -> FeatureDrift:
+    """rows: of each day, all of them and those without a value."""
     before, now = counts_WB[:-1].sum(axis=0), counts_WB[-1]
     size, (usual, degrees) = _size(before.sum(), now.sum()), _usual(counts_WB)
     value = two_sample.psi(before, now)
-    rows = [int(total) + lost for total, lost in zip((before.sum(), now.sum()), (sum(missing[:-1]), missing[-1]), strict=True)]
+    sizes, missing = rows
     return FeatureDrift(
         feature=feature,
         segment=segment,
         psi=value,
         limit=usual / degrees * float(stats.chi2.ppf(level, degrees)) * size,
         ks=distances[0],
-        missing=missing[-1] / max(rows[1], 1),
-        missing_before=sum(missing[:-1]) / max(rows[0], 1),
+        missing=missing[-1] / max(sizes[-1], 1),
+        missing_before=sum(missing[:-1]) / max(sum(sizes[:-1]), 1),
         outside=distances[1],
         design_effect=usual / (_bins(counts_WB) - 1),
         p=float(stats.chi2.sf(value / size * degrees / usual, degrees)),
         labels=tuple(labels),
         expected=tuple((before / max(before.sum(), 1)).tolist()),
         actual=tuple((now / max(now.sum(), 1)).tolist()),
-        rows=rows[1],
+        rows=sizes[-1],
     )
 
 

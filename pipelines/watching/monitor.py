@@ -2,11 +2,11 @@
 
 The reference is the last two weeks of the log that the live release learned from, or what came before the day where that is
 earlier. Judged are the signals of `monitoring.signals` by segment (they decide severity), the declared features as the
-models see them, point in time, on a sample of impressions (a drifted one is at least a mild alarm), the contents of the
-shown videos, and what the log says of a feedback loop. Predictions are there when the log has scores.
+models see them, point in time, on a sample of impressions, and the contents of the shown videos (what drifted is at least a
+mild alarm). What the log says of a feedback loop is shown. Predictions are there when the log has scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -19,7 +19,7 @@ import polars.selectors as cs
 from numpy.typing import NDArray
 
 from core import columns as c
-from core import files, release, rng, two_sample
+from core import files, release, rng
 from core.clock import DAY_MS, HOUR_MS, stamp
 from core.errors import BadInput, ReleaseRefused
 from core.inference import benjamini_hochberg
@@ -43,6 +43,8 @@ from pipelines.progress import Stages
 from pipelines.releases import canary
 from pipelines.releases.history import Signed
 from pipelines.spaces import Space
+from pipelines.watching import contents
+from pipelines.watching.contents import Contents
 from serving.releases import CATALOGUE
 
 ALERTS = "alerts.jsonl"
@@ -64,18 +66,6 @@ class Days:
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """Contents of the videos shown that day against those of the reference."""
-
-    centroid: float
-    """Distance of the means, in units of the reference's spread."""
-    mmd: float
-    """MMD² by random Fourier features."""
-    usual_mmd: float
-    """Largest of the reference days, each against the others."""
-
-
-@dataclass(frozen=True)
 class DayReport:
     """Everything that `upnext monitor report` says."""
 
@@ -86,7 +76,7 @@ class DayReport:
     features: Sequence[FeatureDrift]
     drifted: Sequence[FeatureDrift]
     """Those of `features` that differ more than days of the reference do, after correction for how many were tested."""
-    vectors: Vectors | None
+    vectors: Contents | None
     exposures: Sequence[Exposure]
     """Of the reference days, then of the day."""
     performance: dict[str, Any] | None
@@ -140,11 +130,12 @@ def report(space: Space, day: str | None, stages: Stages) -> DayReport:
         stage.note = f"{look.evidence.now.num_tested} cells, {len(look.evidence.findings)} findings"
     parts = [_day(rows, end) for end in (*days.reference, days.end_hour)]
     with stages("features") as stage:
-        sampled = [_sampled(part, at) for at, part in enumerate(parts)]
+        sampled = [sampled_day(part, at) for at, part in enumerate(parts)]
         features = compare_features(dataset, sampled)
         drifted = remarkable(features)
         stage.note = f"{len(features)} comparisons, {len(drifted)} drifted"
-    diagnosis = look.diagnosis or _feature_shift(drifted, days)
+        vectors = contents.compare(dataset.videos, sampled)
+    diagnosis = look.diagnosis or _feature_shift(drifted, days) or _content_shift(vectors, days)
     return DayReport(
         space=space.name,
         release_id=live,
@@ -152,7 +143,7 @@ def report(space: Space, day: str | None, stages: Stages) -> DayReport:
         look=look,
         features=features,
         drifted=drifted,
-        vectors=_vectors(dataset.videos, sampled),
+        vectors=vectors,
         exposures=[feedback.exposure(part) for part in parts],
         performance=_performance(pl.concat(parts[:-1]), parts[-1]),
         diagnosis=diagnosis,
@@ -167,7 +158,7 @@ def keep(space: Space, found: DayReport) -> None:
 class SpaceResponder:
     """A Responder over the files of a space: rolling back moves the pointer `live`, which servers follow, or stops a canary.
 
-    Everything else is a line in `alerts.jsonl`, which `upnext schedule add --alarm` waits for.
+    Everything else is a line in `alerts.jsonl`, which `upnext schedule add` can wait for.
     """
 
     def __init__(self, space: Space, alert: Alert, at: int, webhook: str | None = None) -> None:
@@ -272,14 +263,19 @@ def _day(rows: pl.DataFrame, end_hour: int) -> pl.DataFrame:
     return rows.filter(pl.col(o.HOUR).is_between(end_hour - DAY_H, end_hour, closed="left"))
 
 
-def _sampled(rows: pl.DataFrame, number: int) -> pl.DataFrame:
+def sampled_day(rows: pl.DataFrame, number: int) -> pl.DataFrame:
+    """The rows of a day, its number `number`, that features are compared on."""
     chosen = rng.stream(0, "monitored rows", number).permutation(len(rows))[:_ROWS_PER_DAY]
     return rows[np.sort(chosen)]
 
 
 def compare_features(dataset: Dataset, days: Sequence[pl.DataFrame]) -> list[FeatureDrift]:
     """Every feature, for everyone and by segment; `days` are observations, the last one is today's."""
-    numbers = _feature_values(dataset, pl.concat(days))
+    return compare_values(feature_values(dataset, pl.concat(days)), days)
+
+
+def compare_values(numbers: Mapping[str, NDArray[np.float64]], days: Sequence[pl.DataFrame]) -> list[FeatureDrift]:
+    """The same from `feature_values` of the days' rows, one after the other."""
     bounds = np.cumsum([0, *(len(day) for day in days)])
     spans = list(pairwise(bounds.tolist()))
     found = []
@@ -288,6 +284,8 @@ def compare_features(dataset: Dataset, days: Sequence[pl.DataFrame]) -> list[Fea
             split = [values[begin:end][mask] for (begin, end), mask in zip(spans, masks, strict=True)]
             if any(np.isfinite(part).any() for part in split):
                 found.append(data_drift.numeric_drift(name, segment, split[:-1], split[-1]))
+            valid = data_drift.validity_drift(name, segment, split[:-1], split[-1])
+            found += [valid] if valid is not None else []
     whole = [day.with_columns(pl.col(c.SOURCE).fill_null(c.UNKNOWN)) for day in days]
     for name in _CATEGORIES:
         listed = [day[name].to_list() for day in whole]
@@ -312,7 +310,7 @@ def _segments(days: Sequence[pl.DataFrame]) -> list[tuple[str, list[NDArray[np.b
     return found
 
 
-def _feature_values(dataset: Dataset, rows: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+def feature_values(dataset: Dataset, rows: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
     """Declared features as they were at each page, and what the log says of it."""
     catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
     videos = np.maximum(catalogue.rows(rows[c.VIDEO_ID].to_numpy()), 0)
@@ -341,17 +339,14 @@ def _feature_shift(drifted: Sequence[FeatureDrift], days: Days) -> Diagnosis | N
     return shifted(first.feature, first.segment, days.end_hour - DAY_H, because)
 
 
-def _vectors(videos: pl.DataFrame, days: Sequence[pl.DataFrame]) -> Vectors | None:
-    known = videos.filter(pl.col(c.CONTENT).is_not_null()).select(c.VIDEO_ID, c.CONTENT)
-    contents = [np.array(day.join(known, on=c.VIDEO_ID)[c.CONTENT].to_list(), dtype=np.float32) for day in days]
-    if any(len(content) < 2 or not content.shape[-1] for content in contents):
+def _content_shift(vectors: Contents | None, days: Days) -> Diagnosis | None:
+    if vectors is None or not vectors.moved:
         return None
-    random, before = rng.stream(0, "monitored vectors"), np.concatenate(contents[:-1])
-    mapped = two_sample.FourierMap.draw(before.shape[1], two_sample.median_scale(before, random), random)
-    usual = [
-        mapped.mmd(np.concatenate([*contents[:at], *contents[at + 1 : -1]]), contents[at]) for at in range(len(contents) - 1)
-    ]
-    return Vectors(two_sample.centroid_distance(before, contents[-1]), mapped.mmd(before, contents[-1]), max(usual))
+    because = (
+        f"contents of the shown videos have moved by {vectors.centroid:.2f} of their spread, MMD² {vectors.mmd:.2g}; "
+        f"at most {vectors.usual_mmd:.2g} on days before"
+    )
+    return shifted(c.CONTENT, sg.EVERYONE, days.end_hour - DAY_H, because)
 
 
 def _performance(before: pl.DataFrame, today: pl.DataFrame) -> dict[str, Any] | None:

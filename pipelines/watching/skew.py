@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from core import columns as c
-from core import release, rng
+from core import files, release, rng
 from core.clock import SECOND_MS, stamp
 from core.errors import BadInput
 from core.settings import Settings
@@ -198,8 +198,10 @@ def _something_new(served: Served, page: Page) -> bool:
     return not near.filter(concerned).is_empty()
 
 
-def tell(space: Space, report: SkewReport) -> list[str]:
-    """Send the alarm of a report to the log and the space's file of alarms; what was done, in words."""
+def tell(space: Space, report: SkewReport, now: int) -> list[str]:
+    """Leave the report, made at the instant `now`, where the features page finds it, and send its alarm, if there is one, to
+    the log and the space's file of alarms; what was done, in words."""
+    files.write_json(space.path / audit.FILE, {**report.to_json(), "audited_at": now})
     if report.alert is None:
         return []
     wrote, *failed = tell_space(space, report.alert)

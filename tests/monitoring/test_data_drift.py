@@ -100,6 +100,35 @@ def test_missing_and_impossible_values():
     assert (empty.missing, empty.ks) == (1.0, 1.0)
 
 
+def test_validity_counts_what_is_given_impossible_and_missing():
+    days = [np.linspace(0, 1, 100)] * 8
+    today = np.concatenate([np.full(50, np.nan), np.full(25, 0.5), np.full(25, 9.0)])
+    found = dd.validity_drift("x", "all", days, today)
+    assert found.labels == ("given", "impossible", "missing")
+    assert (found.expected, found.actual) == (pytest.approx((1, 0, 0)), pytest.approx((0.25, 0.25, 0.5)))
+    assert (found.missing, found.missing_before, found.outside, found.rows) == pytest.approx((0.5, 0.0, 0.5, 100))
+    assert found.psi > found.limit
+    assert dd.validity_drift("x", "all", days, days[0]) is None  # all given
+    assert dd.validity_drift("x", "all", [np.full(5, np.nan)] * 8, np.full(5, np.nan)) is None
+
+
+def test_a_few_nulls_are_seen_that_no_histogram_shows():
+    days = normal_days(rng.stream(3, "psi"))
+    today = np.where(np.arange(400) < 16, np.nan, days[-1])
+    histogram, validity = dd.numeric_drift("x", "all", days[:-1], today), dd.validity_drift("x", "all", days[:-1], today)
+    assert histogram.psi < histogram.limit
+    assert validity.psi > validity.limit
+    assert validity.p < 1e-6
+
+
+def test_days_whose_extremes_wander_or_grow_have_nothing_impossible():
+    random = rng.stream(4, "psi")
+    wandering = (normal_days(random, 0, 0.3) for _ in range(40))
+    assert [dd.validity_drift("x", "all", days[:-1], days[-1]) for days in wandering] == [None] * 40
+    growing = [(day + 1) * np.linspace(0, 1, 100) for day in range(15)]
+    assert dd.validity_drift("x", "all", growing[:-1], growing[-1]) is None
+
+
 def test_categories():
     days = [["a"] * 60 + ["b"] * 40] * 8
     same = dd.category_drift("k", "all", days, ["a"] * 30 + ["b"] * 20)

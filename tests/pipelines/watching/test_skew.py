@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from app import reports
 from core import columns as c
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
@@ -143,7 +144,9 @@ def test_a_planted_fault_is_found_and_told(space, monkeypatch, plant, expected, 
     first = next(one for one in found.found.differences if one.feature == expected)
     assert first.served != first.offline
     assert found.found.fingerprints.different > 0
-    assert skew.tell(space, found)[0].endswith(str(space.path / ALERTS))
+    assert skew.tell(space, found, 9)[0].endswith(str(space.path / ALERTS))
+    kept = reports.newest(space.path, found.release_id)["skew"]
+    assert (kept["audited_at"], kept["mismatches"], kept["alert"]["cause"]) == (9, found.found.mismatches, "feature_skew")
     (line,) = (space.path / ALERTS).read_text().splitlines()
     told = json.loads(line)
     assert (told["cause"], told["severity"], told["action"], told["step"]) == ("feature_skew", "moderate", "report", "features")

@@ -1,0 +1,82 @@
+"""How often does the daily report call a day on which nothing was done to the world a day with drift, and by what part of it?
+
+    python -m benchmarks.quiet_reports --worlds 6 --days 60
+
+Worlds are those of the drills' quiet days, with seeds of their own. Each day is compared as `upnext monitor report` does it, at
+midnight, with the 14 days that end a day before: signals, declared features by segment, whether their values are given and in
+range, contents of the shown videos. A part's alarm that goes on for several days is counted on each of them, and once as begun.
+"""
+
+import sys
+from collections import Counter
+
+import numpy as np
+import polars as pl
+
+from benchmarks import results_file
+from core.clock import HOUR_MS
+from data.world.simulate import generate
+from monitoring import data_drift, watch
+from monitoring import observations as o
+from monitoring import signals as sg
+from pipelines.watching import contents, drills, monitor
+
+_FIRST_SEED = 3_000
+
+
+def world(seed: int, days: int) -> list[set[str]]:
+    """What was called drifted on each of the days, by name; nothing on most."""
+    config = drills.DrillConfig().world(seed, watch.WARM_UP_DAYS + days)
+    dataset = generate(config)
+    rows = o.observe(dataset.events, dataset.viewers, dataset.videos)
+    first = config.start_at // HOUR_MS
+    tallies = sg.tally(rows, first, first + 24 * config.days)
+    ends = [first + 24 * (day + 1) for day in range(config.days)]
+    whole = [rows.filter(pl.col(o.HOUR).is_between(end - 24, end, closed="left")) for end in ends]
+    parts = [monitor.sampled_day(part, at) for at, part in enumerate(whole)]
+    values = monitor.feature_values(dataset, pl.concat(parts))
+    bounds = np.cumsum([0, *(len(part) for part in parts)])
+    found = []
+    for day in range(watch.WARM_UP_DAYS, config.days):
+        chosen = [*range(day - watch.REFERENCE_DAYS - 1, day - 1), day]
+        of_days = np.concatenate([np.arange(bounds[at], bounds[at + 1]) for at in chosen])
+        compared = [parts[at] for at in chosen]
+        features = monitor.compare_values({name: column[of_days] for name, column in values.items()}, compared)
+        moved = {f"{one.feature} in {one.segment}" for one in monitor.remarkable(features)}
+        shown = contents.compare(dataset.videos, compared)
+        moved |= {"contents"} if shown is not None and shown.moved else set()
+        look = watch.against(tallies, ends[day], data_drift.reference_ends(ends[day], watch.REFERENCE_DAYS))
+        found.append(moved | ({f"signals: {look.diagnosis.cause}"} if look.diagnosis else set()))
+    return found
+
+
+def begun(days: list[set[str]]) -> int:
+    """Days with something that was not there the day before."""
+    return sum(bool(today - before) for before, today in zip([set(), *days], days, strict=False))
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = results_file.parser(__doc__)
+    parser.add_argument("--worlds", type=int, default=6)
+    parser.add_argument("--days", type=int, default=60)
+    arguments = parser.parse_args()
+    worlds = []
+    for seed in range(_FIRST_SEED, _FIRST_SEED + arguments.worlds):
+        worlds.append(world(seed, arguments.days))
+        print(f"world {seed}: alarms on {sum(map(bool, worlds[-1]))} of {arguments.days} days", file=sys.stderr)
+    days = arguments.worlds * arguments.days
+    alarms = sum(map(begun, worlds))
+    report = {
+        "days": days,
+        "alarms_begun": alarms,
+        "alarm_days": sum(bool(day) for found in worlds for day in found),
+        "per_100_days": drills.poisson_rate(alarms, days / 100).to_json(),
+        "what": dict(Counter(name for found in worlds for day in found for name in day).most_common()),
+    }
+    results_file.keep("quiet-reports", report, arguments)
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
