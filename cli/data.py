@@ -151,6 +151,7 @@ def _opened(
     space: "Space | None", snapshot: str, source: str | None, path: Path | None, mapping: Path | None, quarantine: Path | None
 ) -> tuple[str, "Dataset"]:
     from cli.console import console
+    from core.clock import DAY_MS, SystemClock
     from core.errors import BadInput
     from data import versioning
     from data.sources import registry
@@ -160,7 +161,8 @@ def _opened(
         return snapshot_id, versioning.open_snapshot(space.snapshots, snapshot_id)
     if source is None or path is None:
         raise BadInput("--source needs --path")
-    loaded = registry.load(source, path, mapping=mapping, quarantine_dir=quarantine)
+    tomorrow = SystemClock().now() + DAY_MS
+    loaded = registry.load(source, path, mapping=mapping, quarantine_dir=quarantine, latest_at=tomorrow)
     for warning in loaded.warnings:
         console.print(f"  [yellow]{warning}[/]")
     return "", loaded.dataset
@@ -209,6 +211,37 @@ def lineage(name: NameArgument = "live", space: SpaceOption = None, json: JsonOp
     for file in raw:
         console.print(f"file      {file['path']}  {file['size']:,} bytes  sha256 {file['sha256']}  {file['state']}")
     write_json(json, {"releases": releases, **versioning.to_json(found), "files": raw})
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A release, or a pointer such as live.")] = "live",
+    space: SpaceOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Train a release again, from its snapshot and config, and compare every file. Fails (exit 1) when one differs."""
+    from cli.console import TerminalListener, console, write_json
+    from core import release
+    from core.errors import BadInput
+
+    chosen = _space(space)
+    release_id = release.resolve(chosen.releases, name) if name in release.POINTERS else name
+    if release_id not in release.names(chosen.releases):
+        known = ", ".join(release.names(chosen.releases)) or "none; run `upnext train` first"
+        raise BadInput(f"there is no release '{name}' in '{chosen.name}'; there are: {known}")
+    from pipelines.progress import Stages
+    from pipelines.releases import reproduce as reproducing
+
+    stages = Stages(TerminalListener())
+    found = reproducing.reproduce(chosen, release_id, stages)
+    if found.commit != found.commit_now:
+        console.print(f"  [yellow]release {release_id} is of commit {found.commit}, this program of {found.commit_now}[/]")
+    for file in found.different:
+        console.print(f"  [red]✗[/] {file} differs")
+    console.print(f"  {len(found.equal)} of {len(found.equal) + len(found.different)} files are equal, byte by byte")
+    write_json(json, {**found.to_json(), "stages": stages.to_json()})
+    if found.different:
+        raise typer.Exit(1)
 
 
 @app.command()

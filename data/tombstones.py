@@ -41,12 +41,15 @@ class Tombstones:
         """Events without those of forgotten viewers, in the same order."""
         return frame.filter(~self.touches) if self.forgotten_at else frame
 
+    def viewers(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Viewers without the forgotten ones, in the same order."""
+        return frame.filter(~pl.col(c.VIEWER_ID).is_in(list(self.forgotten_at))) if self.forgotten_at else frame
+
     def dataset(self, found: Dataset) -> Dataset:
         """A dataset without forgotten viewers."""
         if not self.forgotten_at:
             return found
-        viewers = found.viewers.filter(~pl.col(c.VIEWER_ID).is_in(list(self.forgotten_at)))
-        return replace(found, events=self.events(found.events), viewers=viewers)
+        return replace(found, events=self.events(found.events), viewers=self.viewers(found.viewers))
 
 
 def read(space: Path) -> Tombstones:

@@ -19,6 +19,7 @@ import polars as pl
 
 from core import columns as c
 from core import config, files
+from core.clock import stamp
 from core.errors import BadInput
 from core.events import SCHEMA_VERSION
 from data import lineage, tombstones
@@ -85,11 +86,27 @@ def open_snapshot(root: Path, snapshot_id: str, *, verify: bool = False) -> Data
     """
     found = describe(root, snapshot_id)
     events = pl.concat([pl.read_parquet(part) for part in days(found).values()], rechunk=True)
-    viewers, videos = (pl.read_parquet(found.path / f"{table}.parquet") for table in ("viewers", "videos"))
-    dataset = Dataset(found.name, events, viewers, videos)
+    dataset = Dataset(found.name, events, *(_table(found, table) for table in ("viewers", "videos")))
     if verify and content_hash(dataset) != snapshot_id:
         raise BadInput(f"snapshot {snapshot_id} was changed after it was written; take it anew")
     return tombstones.read(root.parent).dataset(dataset)
+
+
+def scan(root: Path, snapshot_id: str, before: int) -> pl.LazyFrame:
+    """The events received before an instant (ms), less the viewers forgotten since, in the order of the log.
+
+    Nothing is read until it is asked for, and then no day after that instant, and only the columns and rows that are wanted.
+    """
+    kept = [part for day, part in days(describe(root, snapshot_id)).items() if day <= stamp(before)[:10]]
+    events = pl.scan_parquet(kept) if kept else pl.from_arrow(c.EVENTS.empty_table()).lazy()  # type: ignore[union-attr]
+    marked = tombstones.read(root.parent)
+    return events.filter(pl.col(c.RECEIVED_AT) < before, ~marked.touches if marked else pl.lit(True))
+
+
+def catalogues(root: Path, snapshot_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The viewers of a snapshot, less those forgotten since, and its videos."""
+    found = describe(root, snapshot_id)
+    return tombstones.read(root.parent).viewers(_table(found, "viewers")), _table(found, "videos")
 
 
 def describe(root: Path, snapshot_id: str) -> Snapshot:
@@ -169,6 +186,10 @@ def _write(dataset: Dataset, path: Path) -> None:
         part.write_parquet(folder / "part.parquet", compression="zstd")
     dataset.viewers.write_parquet(path / "viewers.parquet", compression="zstd")
     dataset.videos.write_parquet(path / "videos.parquet", compression="zstd")
+
+
+def _table(found: Snapshot, table: str) -> pl.DataFrame:
+    return pl.read_parquet(found.path / f"{table}.parquet")
 
 
 def _describe(path: Path) -> Snapshot:

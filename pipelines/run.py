@@ -26,7 +26,7 @@ from pipelines.evaluation.leaderboard import Leaderboard
 from pipelines.orchestration import lineage
 from pipelines.presets import RunConfig
 from pipelines.progress import Stages
-from pipelines.releases import bundle, history, publish
+from pipelines.releases import bundle, history, publish, registry
 from pipelines.releases.history import Signed
 
 _WHO = "upnext train"
@@ -101,11 +101,7 @@ def run(
         staged = bundle.write(space.work / "staged", material, towers, ranker, config, loaded.log_offset)
         stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"
     with stages("evaluate") as stage:
-        took = {
-            "two_tower": stages.total("towers", "towers to the end"),
-            "two_stage": stages.total("towers", "ranker", "towers to the end"),
-        }
-        leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, stage.advance, took)
+        leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, stage.advance, _took(stages))
         stage.note = "; ".join([f"{len(leaderboard.held_out):,} test clicks", *(leak.text for leak in leaderboard.about.leaks)])
     with stages("publish") as stage:
         release_id = publish.register(staged, space, snapshot.snapshot_id, config, leaderboard.to_json()).release_id
@@ -118,8 +114,17 @@ def run(
         checked.keep(space.path, snapshot.snapshot_id, provenance.now())
         lineage.keep(space, lineage.of(space, release_id))
         names = {"data": space.name, "snapshot": snapshot.snapshot_id, "release": release_id}
-        stage.note = tracking.record(var_dir, "train", config, tracking.measured(leaderboard), stages, **names)
+        recorded = tracking.record(var_dir, "train", config, tracking.measured(leaderboard), stages, **names)
+        stage.note = f"{recorded}; {registry.sync(space)}"
     return RunResult(release_id, held, space, leaderboard, stages.to_json())
+
+
+def _took(stages: Stages) -> dict[str, float]:
+    """Seconds of training behind each of our own rows of the leaderboard."""
+    return {
+        "two_tower": stages.total("towers", "towers to the end"),
+        "two_stage": stages.total("towers", "ranker", "towers to the end"),
+    }
 
 
 def _enter(space: spaces.Space, release_id: str, door: Door, stages: Stages) -> str:

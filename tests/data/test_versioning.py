@@ -5,6 +5,7 @@ import pytest
 
 from core import columns as c
 from core import files
+from core.clock import DAY_MS
 from core.errors import BadInput
 from core.events import SCHEMA_VERSION
 from data import lineage, tombstones, versioning
@@ -53,6 +54,21 @@ def test_the_id_ignores_name_code_and_chunks_and_sees_every_value(dataset, tmp_p
     assert len(hashes - {first.snapshot_id}) == 4  # no request is null here, so that change changes nothing
     moved = dataset.videos.with_columns(pl.lit([1.0, 2.5], dtype=pl.List(pl.Float32)).alias(c.CONTENT))
     assert versioning.content_hash(Dataset("x", dataset.events, dataset.viewers, moved)) != first.snapshot_id
+
+
+def test_scanning_reads_only_the_days_and_viewers_that_count(dataset, tmp_path):
+    root, end = tmp_path / "snapshots", dataset.end_at
+    found = versioning.snapshot(dataset, root, "")
+    for before in (dataset.events[c.RECEIVED_AT][0], end - 5, end, end + 1):
+        wanted = dataset.events.filter(pl.col(c.RECEIVED_AT) < before)
+        assert versioning.scan(root, found.snapshot_id, before).collect().equals(wanted)
+    assert versioning.catalogues(root, found.snapshot_id)[0].equals(dataset.viewers)
+    (found.path / "events" / "date=2023-11-16" / "part.parquet").write_bytes(b"not read")
+    assert len(versioning.scan(root, found.snapshot_id, end - DAY_MS).collect()) == 4
+    tombstones.forget(tmp_path, [1], at=0)
+    assert len(versioning.scan(root, found.snapshot_id, end - DAY_MS).collect()) == 0
+    viewers, videos = versioning.catalogues(root, found.snapshot_id)
+    assert (viewers[c.VIEWER_ID].to_list(), videos.equals(dataset.videos)) == ([2], True)
 
 
 def test_listing_and_unknown_ids(dataset, tmp_path):

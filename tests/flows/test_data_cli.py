@@ -1,6 +1,7 @@
 """`upnext data` as a person types it, on a tiny world whose release is a stand-in."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from data import lineage, tombstones, versioning
 from data.stream_log import StreamLog
 from data.world import config, simulate
 from pipelines import spaces
+from pipelines.releases import reproduce
 from serving.releases import LINEAGE
 from tests import clusters
 
@@ -126,3 +128,23 @@ def test_a_log_is_checked_without_training(tmp_path):
     (tmp_path / "mine.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n1\t2\t900000000\n1\t3\t900000001\n")
     report = run_json(tmp_path, "validate", "--source", "recbole", "--path", tmp_path, "--quarantine", tmp_path / "q")
     assert report["num_rows"] == {"events": 2, "viewers": 1, "videos": 2}
+
+
+def test_reproduce_says_which_files_differ(space, tmp_path, monkeypatch):
+    """Training itself is in test_training_flow."""
+    found = release.load(space.releases, release.names(space.releases)[0])
+    manifest = replace(found.manifest, release_id="other", files={"model": "0" * 64})
+    (found.path / LINEAGE).write_text("{}")
+    monkeypatch.setattr(reproduce, "_made", lambda *given: manifest)
+    said = run_json(tmp_path, "reproduce", code=1)
+    assert (said["different"], said["equal"], said["release_id"], said["again_id"]) == (
+        ["model"],
+        [],
+        found.release_id,
+        "other",
+    )
+    (found.path / LINEAGE).write_text(json.dumps({"refreshed": {"of": "e040"}}))
+    with pytest.raises(BadInput, match="refresh of e040"):
+        run("reproduce", found.release_id)
+    with pytest.raises(BadInput, match=f"no release 'newest' in 'world-tiny'; there are: {found.release_id}"):
+        run("reproduce", "newest")
