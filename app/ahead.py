@@ -35,6 +35,11 @@ class _Releases:
         self._own.reload()
         return self.live
 
+    def promote(self) -> Live:
+        """See Releases."""
+        self._own.promote()
+        return self.live
+
     def rollback(self, why: str = "by hand") -> Live:
         """See Releases."""
         self._own.rollback(why)

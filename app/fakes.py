@@ -20,6 +20,7 @@ from core import events as ev
 from core import rng
 from core.clock import DAY_MS, Clock
 from core.errors import ReleaseRefused
+from core.event_log import SAID
 from core.ids import to_id
 from core.policy import UP_NEXT, Request, Slate
 from core.settings import Settings
@@ -80,16 +81,19 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.rows: list[dict] = []
-        self._ids: set[str] = set()
+        self._said: dict[str, tuple[Any, ...]] = {}
         self._lock = threading.Lock()
 
-    def append(self, events: pa.Table) -> list[str]:
+    def append(self, events: pa.Table) -> list[str | None]:
         """See EventLog."""
         with self._lock:
-            rows = events.to_pylist()
-            self.rows += [row for row in rows if row[c.EVENT_ID] not in self._ids]
-            self._ids.update(row[c.EVENT_ID] for row in rows)
-            return [row[c.EVENT_ID] for row in rows]
+            safe: list[str | None] = []
+            for row in events.to_pylist():
+                event_id, says = row[c.EVENT_ID], tuple(row[name] for name in SAID)
+                if event_id not in self._said:
+                    self.rows.append(row)
+                safe.append(event_id if self._said.setdefault(event_id, says) == says else None)
+            return safe
 
     def read(self, after: int = 0, limit: int = 10_000) -> tuple[pa.Table, int]:
         """See EventLog."""
@@ -196,6 +200,10 @@ class OneRelease:
     def reload(self) -> Live:
         """The same one."""
         return self.live
+
+    def promote(self) -> Live:
+        """Refused."""
+        raise ReleaseRefused("there is no candidate")
 
     def rollback(self, why: str = "by hand") -> Live:
         """Refused."""

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app import permits
 from app.cards import Cards
 from app.freshness import ages
 from app.probation import Probation
@@ -194,6 +195,8 @@ class LiveReleases:
         self._held, self.root, self._log, self._clock = held, root, log, clock
         self.probation: Probation | None = None
         """Of the release that took over last."""
+        self.viewers_held: int | None = None
+        """Viewers in the live release's states, as `count_viewers` found last."""
 
     @property
     def live(self) -> Live:
@@ -214,11 +217,15 @@ class LiveReleases:
     def reload(self) -> Live:
         """See Releases. What takes over is on probation."""
         before = self.live.release_id
-        live = self._held.reload().live
-        if live.release_id != before:
-            offset = self.running.opened.consumer.offset
-            self.probation = Probation(self._log, before, live.release_id, offset=offset, at=self._clock.now())
-        return live
+        return self._on_probation(before, self._held.reload().live)
+
+    def promote(self) -> Live:
+        """See Releases. What takes over is on probation."""
+        before, now = self.live.release_id, SystemClock().now()
+        wanted, verdicts = permits.candidate(self.root, before, now)
+        live = self._held.promote(wanted).live
+        moves.append(self.root.parent, Move(now, "live", before, wanted, "the service", "by hand", verdicts))
+        return self._on_probation(before, live)
 
     def rollback(self, why: str = "by hand") -> Live:
         """See Releases."""
@@ -260,6 +267,10 @@ class LiveReleases:
         """Give every release that answers one index over all its videos."""
         self.running.merge()
 
+    def count_viewers(self) -> None:
+        """See how many viewers' states are held; walks all keys of the store. Raises StoreUnavailable."""
+        self.viewers_held = self.running.opened.store.size()
+
     @property
     def trials(self) -> Trials:
         """What is tried beside the live release."""
@@ -272,6 +283,12 @@ class LiveReleases:
 
     def _all(self) -> list[Opened]:
         return [opened for running in self._held.held for opened in running.releases]
+
+    def _on_probation(self, before: str, live: Live) -> Live:
+        if live.release_id != before:
+            offset = self.running.opened.consumer.offset
+            self.probation = Probation(self._log, before, live.release_id, offset=offset, at=self._clock.now())
+        return live
 
     def _guard(self) -> None:
         probation, now = self.probation, self._clock.now()

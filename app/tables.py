@@ -1,7 +1,7 @@
 """What the tables page shows: the tables of the live release, its index, the releases there are, and how they came to serve.
 
-Sizes are those in memory now, uploads included. No cache stands before a table here, so there is no hit rate to show: all of
-them fit (`embeddings.cache` is for tables that do not). Reading is open; changing the release needs the admin token (`ops`).
+Sizes are those in memory now, uploads included; where a cache stands before a table (`ranking.rows`), with what it catches.
+Reading is open; changing the release needs the admin token (`ops`).
 """
 
 from collections.abc import Iterator
@@ -54,6 +54,7 @@ def summary(live: LiveReleases) -> dict[str, Any]:
         "live": live.live.release_id,
         "warm": live.warm_id,
         "tables": [*_in_memory(loaded), *_of_codes(loaded.path)],
+        "cache": _cache(loaded),
         "index": {"kind": index.kind, "vectors": len(index), "beside": beside, "recall": index.recall, "at": index.recall_at},
         "uploads": len(loaded.catalogue) - _released(loaded),
         "removed": len(release_now.suppressed.removed_ids),
@@ -66,9 +67,10 @@ def summary(live: LiveReleases) -> dict[str, Any]:
 def _in_memory(loaded: LoadedRelease) -> Iterator[dict[str, Any]]:
     """Tables with a row per video; uploads make these longer."""
     neighbours = loaded.cowatch.rows_VN.nbytes + loaded.cowatch.weights_VN.nbytes
+    ranker = loaded.scorer.videos
+    yield _told("ranker: videos", ranker.shape, "float32", ranker.nbytes, grows=True)
     for name, array, num_bytes in (
         ("video vectors", loaded.video_VD, loaded.video_VD.nbytes),
-        ("ranker: videos", loaded.scorer.video_VS, loaded.scorer.video_VS.nbytes),
         ("content", loaded.catalogue.content, loaded.catalogue.content.nbytes),
         ("counters", loaded.video_state.counts, loaded.video_state.counts.nbytes),
         ("watched together", loaded.cowatch.rows_VN, neighbours),
@@ -76,6 +78,12 @@ def _in_memory(loaded: LoadedRelease) -> Iterator[dict[str, Any]]:
         yield _told(name, array.shape, str(array.dtype), num_bytes, grows=True)
     codes = loaded.scorer.codes_TD
     yield _told("ranker: codes", codes.shape, str(codes.dtype), codes.nbytes, grows=False)
+
+
+def _cache(loaded: LoadedRelease) -> dict[str, Any] | None:
+    """What the cache before the ranker's table of videos has caught; None where there is none."""
+    stats = loaded.scorer.videos.cached
+    return None if stats is None else {"rows": loaded.config.ranker_rows, "lookups": stats.lookups, "hit_rate": stats.hit_rate}
 
 
 @lru_cache(maxsize=4)

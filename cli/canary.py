@@ -38,15 +38,21 @@ def start(
     where, plan = releases.open_space(space), config.override(CanaryConfig(), override or [])
     wanted, stages = releases.resolve(where, release_id), Stages(TerminalListener())
     _show(canary.start(where, wanted, plan, releases.sign(by), Reasons(why, waiver), stages), json)
+    releases.mirror(where)
 
 
 @app.command()
 def step(by: ByOption = None, space: SpaceOption = None, json: JsonOption = None) -> None:
     """Look at the log once and do what follows: hold, go on, or halt. Run it as often as you like."""
     from cli import release as releases
+    from experiments.canary import Phase
     from pipelines.releases import canary
 
-    _show(canary.step(releases.open_space(space), releases.sign(by)), json)
+    where = releases.open_space(space)
+    state = canary.step(where, releases.sign(by))
+    _show(state, json)
+    if state.phase != Phase.RUNNING:
+        releases.mirror(where)
 
 
 @app.command()
@@ -74,7 +80,9 @@ def stop(
     from cli import release as releases
     from pipelines.releases import canary
 
-    _show(canary.stop(releases.open_space(space), releases.sign(by), why), json)
+    where = releases.open_space(space)
+    _show(canary.stop(where, releases.sign(by), why), json)
+    releases.mirror(where)
 
 
 @app.command()

@@ -17,11 +17,12 @@ def refresh(
     What needs training stays as it is: vectors of ids, the layers of towers and ranker. Seconds instead of minutes.
     """
     from cli.console import TerminalListener, console, write_json
-    from cli.release import open_space, sign
+    from cli.release import mirror, open_space, sign
     from pipelines.progress import Stages
     from pipelines.releases import refresh as refreshing
 
-    done = refreshing.refresh(open_space(space), sign(by), Stages(TerminalListener()), to=to)
+    where = open_space(space)
+    done = refreshing.refresh(where, sign(by), Stages(TerminalListener()), to=to)
     if done.release_id == done.before_id:
         console.print(f"  nothing has happened since release {done.before_id} was made")
     else:
@@ -29,4 +30,5 @@ def refresh(
         console.print(f"[green]✓[/] {done.to} → {done.release_id}: {made}")
         if done.to == "live":
             console.print("  [dim]a running service takes it over when told to: /ops/tables, or POST /admin/reload[/]")
+        mirror(where)
     write_json(json, done.to_json())

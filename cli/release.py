@@ -106,7 +106,6 @@ def promote(
     from pipelines import promote as promotions
     from pipelines.gates.gates import GatesConfig
     from pipelines.progress import Stages
-    from pipelines.releases import registry
 
     where, stages = open_space(space), Stages(TerminalListener())
     reasons = promotions.Reasons(why, waiver, config.override(GatesConfig(), override or []))
@@ -114,25 +113,21 @@ def promote(
     if done.gates is not None:
         show_gates(where, done.gates)
     console.print(f"[green]✓[/] {to} → {done.release_id}" + ("" if done.move else ", as before"))
-    with stages("registry") as stage:
-        stage.note = registry.sync(where)
+    mirror(where)
     write_json(json, done.to_json())
 
 
 @app.command()
 def rollback(why: WhyOption = "rolled back", by: ByOption = None, space: SpaceOption = None, json: JsonOption = None) -> None:
     """Let `live` name the previous release again. Asks no gate."""
-    from cli.console import TerminalListener, console, write_json
+    from cli.console import console, write_json
     from pipelines import promote as promotions
-    from pipelines.progress import Stages
-    from pipelines.releases import registry
 
     where = open_space(space)
     previous = promotions.roll_back(where, sign(by), why)
     console.print(f"[green]✓[/] live → {previous}")
     write_json(json, {"release_id": previous, "to": "live"})
-    with Stages(TerminalListener())("registry") as stage:
-        stage.note = registry.sync(where)
+    mirror(where)
 
 
 @app.command()
@@ -171,6 +166,16 @@ def resolve(space: "Space", release_id: str) -> str:
     from core import release
 
     return (release.resolve(space.releases, release_id) if release_id in release.POINTERS else None) or release_id
+
+
+def mirror(space: "Space") -> None:
+    """Let the registry follow, once a pointer has moved."""
+    from cli.console import TerminalListener
+    from pipelines.progress import Stages
+    from pipelines.releases import registry
+
+    with Stages(TerminalListener())("registry") as stage:
+        stage.note = registry.sync(space)
 
 
 def sign(by: str | None) -> "Signed":

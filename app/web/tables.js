@@ -51,6 +51,11 @@ function guard(found) {
   return `${found.release} is on probation: ${said} (${figure(found.viewers[1])} viewers${clicked}).`;
 }
 
+function cache(found) {
+  if (!found) return "All of them fit, so no cache stands before one.";
+  return `${figure(found.rows)} rows of the ranker's videos are in memory, the others in a file; ${percent(found.hit_rate)} of ${figure(found.lookups)} look-ups needed no reading.`;
+}
+
 async function refresh() {
   if (document.hidden) return;
   try {
@@ -65,9 +70,11 @@ async function refresh() {
       tile("Tables", ...mebibytes(said.tables.reduce((sum, one) => sum + one.bytes, 0)).split(/(?= )/)),
     );
     $("rollback").disabled = !said.warm && !said.releases.some((one) => one.pointers.includes("previous"));
+    $("promote").disabled = !said.releases.some((one) => one.pointers.includes("candidate") && one.release_id !== said.live);
     releases(said);
     moves(said.moves);
     sizes(said.tables);
+    $("cache").textContent = cache(said.cache);
   } catch (error) {
     $("notices").replaceChildren(notice(error.message));
   }

@@ -62,6 +62,8 @@ class GatesConfig:
     """Cost of a page over that with the live release, median."""
     max_mib: float = 1_024.0
     """Size of the release on disk."""
+    max_memory_mib: float = 4_096.0
+    """Resident memory of a process that has put it into service."""
     min_overlap: float = 0.1
     """Share of the first ten videos that candidate and live must have in common, mean over requests."""
     min_rbo: float = 0.1

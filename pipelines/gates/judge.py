@@ -44,6 +44,8 @@ class Measured:
     page_ms: Floats
     """[requests] time per page."""
     num_bytes: int
+    resident_bytes: int | None = None
+    """See `pipelines.gates.footprint`."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def judge(evidence: Evidence, config: GatesConfig) -> list[Gate]:
         *_fairness(evidence.disparities, config),
         *latency(ours.page_ms, live.page_ms if live else None, config),
         size(ours.num_bytes, live.num_bytes if live else None, config),
+        memory(ours.resident_bytes, config),
         *_shadow(evidence.shadow, config),
     ]
 
@@ -200,6 +203,15 @@ def size(ours: int, live: int | None, config: GatesConfig) -> Gate:
     mib = ours / (1 << 20)
     beside = "" if live is None else f"; the live one has {live / (1 << 20):.1f} MiB"
     return Gate("size", mib, config.max_mib, _at_most(mib, config.max_mib), f"The release has {mib:.1f} MiB{beside}.")
+
+
+def memory(resident_bytes: int | None, config: GatesConfig) -> Gate:
+    """Resident bytes of a process that serves the candidate, None where nobody says."""
+    if resident_bytes is None:
+        return Gate("memory", None, config.max_memory_mib, Verdict.UNKNOWN, "This system does not say what a process holds.")
+    mib = resident_bytes / (1 << 20)
+    told = f"A process that has put it into service holds {mib:,.0f} MiB."
+    return Gate("memory", mib, config.max_memory_mib, _at_most(mib, config.max_memory_mib), told)
 
 
 def _shadow(found: Comparison | None, config: GatesConfig) -> list[Gate]:

@@ -27,6 +27,7 @@ from features.memory_store import MemoryStore
 from pipelines.evaluation import slices
 from pipelines.evaluation.evaluate import measure
 from pipelines.evaluation.leaderboard import MAIN, Entry, Leaderboard
+from pipelines.gates import footprint
 from pipelines.gates.gates import GatesConfig
 from pipelines.gates.judge import Evidence, Head, Measured
 from pipelines.gates.questions import CANDIDATE, TOP, Answered, Questions, leaderboard, snapshot_of, trained_of
@@ -73,12 +74,16 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         viewers = rng.stream(config.seed, "gate requests").choice(questions.held_out.cases.viewer_ids, config.requests)
         answers = pages(opened, viewers)
         stage.note = ", ".join(f"{name} {np.median(found.ms_B):.1f} ms" for name, found in answers.items())
+    with stages("memory") as stage:
+        resident = footprint.resident_bytes(space.releases, candidate_id)
+        stage.note = "unknown" if resident is None else f"{resident / (1 << 20):,.0f} MiB"
     with stages("fairness"):
         disparities = _disparities(questions, answered[CANDIDATE].pages_NK, shown, heads[CANDIDATE], config)
     measured = {n: Measured(ids[n], entries[n], heads[n], answers[n].ms_B, num_bytes(opened[n])) for n in opened}
+    ours = replace(measured[CANDIDATE], resident_bytes=resident)
     agreement = shadow.compare(answers[LIVE], answers[CANDIDATE])[0] if live_id is not None else None
     found = slices_of(board, entries.get(LIVE) or board.best_baseline, config)
-    return Evidence(measured[CANDIDATE], measured.get(LIVE), board, report, disparities, agreement, found)
+    return Evidence(ours, measured.get(LIVE), board, report, disparities, agreement, found)
 
 
 def num_bytes(loaded: LoadedRelease) -> int:
@@ -161,7 +166,7 @@ def _disparities(
     """Every measure over every attribute that the log knows."""
     support, held_out = Support(config.group_cases, config.group_viewers), questions.held_out
     found: NDArray[np.bool_] = np.any(held_out.hits(pages_NK, slice(0, len(held_out))), axis=1)
-    names = questions.catalogue.vocabularies[0].values
+    liked, names = liked_cases(questions), questions.catalogue.vocabularies[0].values
     codes_NK = np.where(pages_NK >= 0, questions.catalogue.category[pages_NK], 0)
     exposed = {names[code]: (codes_NK == code).any(axis=1) for code in range(1, len(names))}
     disparities = []
@@ -169,12 +174,28 @@ def _disparities(
         cases, known = _grouped(questions.viewers, attribute, held_out.cases.viewer_ids)
         if len(np.unique(cases.group_N)) > 1:
             disparities += fairness.exposure({name: of[known] for name, of in exposed.items()}, cases, support)
-            disparities.append(fairness.opportunity(found[known], cases, support))
+            asked, known = _grouped(questions.viewers, attribute, held_out.cases.viewer_ids[liked])
+            disparities.append(fairness.opportunity(found[liked][known], asked, support))
             if "click" in heads:
                 cases, known = _grouped(questions.viewers, attribute, shown[c.VIEWER_ID].to_numpy())
                 click = heads["click"]
                 disparities.append(fairness.calibration("click", click.observed[known], click.predicted[known], cases, support))
     return disparities
+
+
+def liked_cases(questions: Questions) -> NDArray[np.bool_]:
+    """[N] whether what the viewer chose was also liked (`labels.SATISFIED`); all, where the log does not say of any."""
+    dataset, held_out = questions.dataset, questions.held_out
+    outcomes = (labels.impression_outcomes if dataset.has_impressions else labels.clicked_feedback)(dataset.events)
+    pair = [c.VIEWER_ID, c.VIDEO_ID]
+    satisfied = labels.graded(outcomes, dataset.videos).filter(labels.SATISFIED).select(*pair, labels.SATISFIED).unique()
+    chosen = {
+        c.VIEWER_ID: held_out.cases.viewer_ids[held_out.targets.owners],
+        c.VIDEO_ID: questions.catalogue.video_ids[held_out.targets.values],
+    }
+    said = pl.DataFrame(chosen).join(satisfied, on=pair, how="left", maintain_order="left")[labels.SATISFIED]
+    liked = said.fill_null(False).to_numpy()
+    return liked if liked.any() else np.ones(len(liked), dtype=np.bool_)
 
 
 def _grouped(viewers: ViewerTable, attribute: str, viewer_ids: NDArray[np.int64]) -> tuple[fairness.Cases, NDArray[np.bool_]]:

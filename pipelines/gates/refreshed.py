@@ -6,7 +6,7 @@ quality; what is asked is whether the refresh has broken anything.
     skew        viewers' features, as its store starts with them, are what the snapshot says at its end: no value may differ
     recall      of the exact nearest, the share that its index finds, against the live index
     agreement   with the live release, of the nearest videos and of pages (`serving.verification`), 0 as chance has it
-    latency, size   as for every release
+    latency, size, memory   as for every release
 
 That its pages are whole is asked when it goes into service (`serving.live`), which refuses it otherwise. Quality cannot be
 asked: every click of its log has gone into its statistics, so it has no test period. Read `gates_of`.
@@ -23,7 +23,7 @@ from data.dataset import Dataset
 from data.validation_report import ValidationReport
 from features import offline
 from features.memory_store import MemoryStore
-from pipelines.gates import judge
+from pipelines.gates import footprint, judge
 from pipelines.gates import measure as gates_measure
 from pipelines.gates.gates import Gate, GatesConfig, Verdict
 from pipelines.gates.questions import CANDIDATE, snapshot_of, trained_of
@@ -66,6 +66,8 @@ def gates_of(
         viewers = rng.stream(config.seed, "gate requests").choice(fresh.viewers.viewer_ids, config.requests)
         answers = gates_measure.pages({CANDIDATE: fresh, gates_measure.LIVE: live}, viewers)
         stage.note = ", ".join(f"{name} {np.median(found.ms_B):.1f} ms" for name, found in answers.items())
+    with stages("memory"):
+        resident = footprint.resident_bytes(space.releases, release_id)
     times, sizes = {name: found.ms_B for name, found in answers.items()}, [gates_measure.num_bytes(r) for r in (fresh, live)]
     gates = [
         _models(fresh, load_release(space.releases, trained_id), trained_of(space, live.release_id) == trained_id),
@@ -75,8 +77,9 @@ def gates_of(
         *_agreement(agreed, config),
         *judge.latency(times[CANDIDATE], times[gates_measure.LIVE], config),
         judge.size(sizes[0], sizes[1], config),
+        judge.memory(resident, config),
     ]
-    return gates, _kept(space, trained_id, report, times, sizes[0])
+    return gates, _kept(space, trained_id, report, times) | {"num_bytes": sizes[0], "resident_bytes": resident}
 
 
 def _models(fresh: LoadedRelease, trained: LoadedRelease, of_live: bool) -> Gate:
@@ -136,8 +139,8 @@ def _agreement(found: verification.Agreement, config: GatesConfig) -> list[Gate]
     ]  # fmt: skip
 
 
-def _kept(space: Space, trained_id: str, report: ValidationReport, times: dict[str, Any], num_bytes: int) -> dict[str, Any]:
-    """See `pipelines.gates.result`; the leaderboard is that of the trained release."""
+def _kept(space: Space, trained_id: str, report: ValidationReport, times: dict[str, Any]) -> dict[str, Any]:
+    """See `pipelines.gates.result`, sizes apart; the leaderboard is that of the trained release."""
     trained = load_release(space.releases, trained_id)
     assert trained.manifest is not None, "it comes from the folder of releases"
     rounded = {name: sorted(round(float(value), 3) for value in values) for name, values in times.items()}
@@ -145,7 +148,6 @@ def _kept(space: Space, trained_id: str, report: ValidationReport, times: dict[s
         "leaderboard": dict(trained.manifest.metrics),
         "data": report.to_text(),
         "groups": [],
-        "num_bytes": num_bytes,
         "page_ms": rounded[CANDIDATE],
         "live_page_ms": rounded[gates_measure.LIVE],
         "slices": None,

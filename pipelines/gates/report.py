@@ -25,6 +25,7 @@ _FAMILIES = {
     "fairness": "Are groups served alike?",
     "latency": "Time per page",
     "size": "Size",
+    "memory": "Memory",
     "shadow": "How different are its pages?",
 }
 Drawing = dict[str, Any]

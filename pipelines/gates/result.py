@@ -124,6 +124,7 @@ def _kept(evidence: Evidence) -> dict[str, Any]:
         "data": evidence.validation.to_text(),
         "groups": [found.to_json() for found in evidence.disparities],
         "num_bytes": evidence.candidate.num_bytes,
+        "resident_bytes": evidence.candidate.resident_bytes,
         "page_ms": sorted(round(value, 3) for value in evidence.candidate.page_ms.tolist()),
         "live_page_ms": sorted(round(value, 3) for value in live.page_ms.tolist()) if live else [],
         "slices": evidence.slices.to_json() if evidence.slices else None,

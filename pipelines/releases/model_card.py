@@ -127,7 +127,9 @@ def _times(gates: GatesResult | None) -> dict[str, float]:
     if gates is None:
         return {}
     p50, p99 = np.percentile(gates.evidence["page_ms"], [50, 99])
-    return {"p50": float(p50), "p99": float(p99), "mib": gates.evidence["num_bytes"] / (1 << 20)}
+    sizes = {"mib": "num_bytes", "memory": "resident_bytes"}
+    found = {name: (gates.evidence.get(measured) or 0) / (1 << 20) for name, measured in sizes.items()}
+    return {"p50": float(p50), "p99": float(p99), **found}
 
 
 def _worst(gates: GatesResult | None, most: int = 5) -> list[Mapping[str, Any]]:

@@ -23,9 +23,10 @@ from pipelines import tracking
 from pipelines.gates import result as gates_result
 from pipelines.releases import history
 from pipelines.spaces import Space
+from serving.releases import LINEAGE
 
 _STAGING = {"candidate", "canary", "shadow"}
-_LONGEST = 4_000
+_LONGEST = 50_000
 """Characters of a tag that are kept."""
 
 
@@ -124,10 +125,12 @@ def _version(space: Space, number: int, found: Release, pointers: Mapping[str, s
 
 def _facts(space: Space, found: Release) -> dict[str, str]:
     manifest, gates = found.manifest, gates_result.newest(space, found.release_id)
+    lineage = json.loads((found.path / LINEAGE).read_text())
     facts = {
         "trained_at": stamp(manifest.created_at),
         "snapshot": manifest.snapshot,
         "config_fingerprint": manifest.config_fingerprint,
+        "config": json.dumps({name: lineage.get(name) for name in ("run", "serving")}, sort_keys=True),
         "feature_schema": manifest.feature_schema,
         "git_commit": manifest.git_commit,
         "hardware": json.dumps(dict(manifest.hardware), sort_keys=True),
@@ -141,5 +144,7 @@ def _facts(space: Space, found: Release) -> dict[str, str]:
     if gates is not None:
         p50, p99 = np.percentile(gates.evidence["page_ms"], [50, 99])
         facts |= {"page_ms_p50": f"{p50:.2f}", "page_ms_p99": f"{p99:.2f}"}
+        if gates.evidence.get("resident_bytes"):
+            facts["resident_bytes"] = str(gates.evidence["resident_bytes"])
         facts["gates"] = f"{len(gates.blocking)} failed" if gates.blocking else "passed"
     return facts

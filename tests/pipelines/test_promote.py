@@ -71,7 +71,7 @@ def test_the_gates_measure_everything_on_real_files(judged, trained):
     space, live, candidate = judged
     result = gates_result.last(space, candidate, live)
     families = {gate.family for gate in result.gates}
-    assert families == {"data", "quality", "slices", "calibration", "fairness", "latency", "size", "shadow"}
+    assert families == {"data", "quality", "slices", "calibration", "fairness", "latency", "size", "memory", "shadow"}
     gates = {gate.name: gate for gate in result.gates}
     assert gates["data"].verdict is Verdict.PASS
     assert {"quality:live", "quality:ease", "quality:item_knn"} <= set(gates)
@@ -81,6 +81,7 @@ def test_the_gates_measure_everything_on_real_files(judged, trained):
     in_training = {row["model"]: row["ndcg@10"] for row in trained[1].to_json()["leaderboard"]}
     assert gates["quality:live"].value == pytest.approx(ours - in_training["two_stage"])
     assert board["ials"]["ndcg@10"] == pytest.approx(in_training["ials"])
+    assert 50 < gates["memory"].value < 4_096  # MiB of a process with its libraries
     assert 0.2 < gates["shadow:overlap"].value <= 1.0
     assert len(result.evidence["page_ms"]) == LENIENT.requests
     assert result.blocking == []
@@ -185,6 +186,8 @@ def test_the_registry_mirrors_the_files_and_can_be_made_anew(space, ids):
     assert [v.to_json() for v in found] == [v.to_json() for v in registry.versions(space)]
     assert found[1].tags["gates"] == "passed"
     assert float(found[1].tags["page_ms_p50"]) > 0
+    assert int(found[1].tags["resident_bytes"]) > 50 << 20
+    assert json.loads(found[1].tags["config"])["serving"]["rerank"]["diversity"] == 0.5
     roll_back(space, ANN, "worse")
     history.move(space, "canary", candidate, ANN, "")
     registry.sync(space)
@@ -294,6 +297,7 @@ def test_the_card_says_what_was_measured_and_what_was_not(space, ids):
     for heading in ("Intended use", "Limitations", "Groups", "Data sheet", "Before a sensitive use"):
         assert heading in text
         assert heading in page
+    assert "MiB, a process that serves it" in text
     assert "<table>" in page
     assert "http" not in page
     gates_result.path(space, candidate, live).unlink()

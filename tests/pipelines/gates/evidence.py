@@ -35,8 +35,8 @@ def head(factor=1.0, rows=2_000):
     return Head(rate * factor, (rng.stream(0, "evidence head").random(rows) < rate).astype(float))
 
 
-def measured(name, mean=0.1, factor=1.0, page_ms=5.0, num_bytes=1 << 20):
-    return Measured(name, entry("two_stage", mean), {"click": head(factor)}, np.full(100, page_ms), num_bytes)
+def measured(name, mean=0.1, factor=1.0, page_ms=5.0, num_bytes=1 << 20, resident=1 << 28):
+    return Measured(name, entry("two_stage", mean), {"click": head(factor)}, np.full(100, page_ms), num_bytes, resident)
 
 
 def disparity(measure="opportunity", gap=0.02, half=0.02, attribute="gender"):

@@ -99,6 +99,8 @@ def test_budgets():
     assert verdict("latency:live", **slow)[1].value == pytest.approx(1.5)
     large = made.measured("c", num_bytes=3 << 30)
     assert verdict("size", candidate=large)[0] is Verdict.FAIL
+    assert verdict("memory", candidate=made.measured("c", resident=5 << 30))[0] is Verdict.FAIL
+    assert verdict("memory", candidate=made.measured("c", resident=None))[0] is Verdict.UNKNOWN
 
 
 def test_pages_that_have_nothing_in_common_with_live_fail():

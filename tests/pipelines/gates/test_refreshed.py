@@ -69,7 +69,7 @@ def test_a_refresh_inherits_its_quality_and_passes_gates_of_its_own(refreshed):
     gates = {gate.name: gate for gate in done.gates.gates}
     assert [*gates] == [
         "models", "data", "skew", "recall", "agreement:nearest", "agreement:pages",
-        "latency:p50", "latency:p99", "latency:live", "size",
+        "latency:p50", "latency:p99", "latency:live", "size", "memory",
     ]  # fmt: skip
     assert {gate.verdict for gate in gates.values()} == {Verdict.PASS}
     assert gates["agreement:nearest"].value > 0.5
