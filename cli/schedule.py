@@ -77,7 +77,8 @@ def add(
     cron: Annotated[str | None, typer.Option(help="Minute, hour, day, month, weekday, in UTC: '0 3 * * *'.")] = None,
     files: Annotated[str | None, typer.Option(help="Pattern; due when a file of a new name matches: 'logs/*.csv'.")] = None,
     day: Annotated[str | None, typer.Option(help="Space; due when its live log has reached a later day.")] = None,
-    alarm: Annotated[str | None, typer.Option(help="Space; due when a line is added to its alerts.jsonl.")] = None,
+    alarm: Annotated[str | None, typer.Option(help="Space; due after every new alarm in its alerts.jsonl.")] = None,
+    retrain: Annotated[str | None, typer.Option(help="Space; due after an alarm that asks for training, no other.")] = None,
     webhook: Annotated[str | None, typer.Option(help="URL that is told of failures, as JSON.")] = None,
 ) -> None:
     """Run a command at set times, or after something happened: `upnext schedule add nightly --cron '0 3 * * *' -- train`."""
@@ -86,10 +87,10 @@ def add(
     from core.errors import BadInput
     from pipelines.orchestration.schedule import Job
 
-    occasions = {"cron": cron, "files": files, "day": day, "alarm": alarm}
+    occasions = {"cron": cron, "files": files, "day": day, "alarm": alarm, "retrain": retrain}
     given = [(kind, value) for kind, value in occasions.items() if value is not None]
     if len(given) != 1:
-        raise BadInput("a job has exactly one occasion: one of --cron, --files, --day, --alarm")
+        raise BadInput("a job has exactly one occasion: one of --cron, --files, --day, --alarm, --retrain")
     _book().add(Job(name, *given[0], tuple(command), webhook), SystemClock())
     console.print(f"[green]✓[/] {name}; `upnext schedule run` must be running for it")
 

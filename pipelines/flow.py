@@ -84,13 +84,14 @@ class TrainingFlow(FlowSpec):
         self.files, self.board = self._do("evaluate", steps.evaluate, self.snapshot_id, self.log_offset, *parts)
         self.next(self.compare_seeds)
 
-    @card(type="upnext_report")
+    @card(type="upnext_page")
     @step
     def compare_seeds(self, inputs: Any) -> None:
         """All seeds side by side. The config's own goes on: choosing the luckiest would be choosing on the test."""
         branches = sorted(inputs, key=lambda branch: branch.seeds.index(branch.seed))
         self.snapshot_id, self.files, self.board = (getattr(branches[0], name) for name in ("snapshot_id", "files", "board"))
-        self.report = self._do("compare seeds", steps.compare_seeds, [branch.board for branch in branches])
+        seeds = self._do("compare seeds", steps.compare_seeds, [branch.board for branch in branches])
+        self.page = steps.seeds_page(Path(self.folder), seeds)
         self.next(self.register)
 
     @step
@@ -99,10 +100,11 @@ class TrainingFlow(FlowSpec):
         self.release_id = self._do("register", steps.register, self.snapshot_id, self.files, self.board)
         self.next(self.gates)
 
+    @card(type="upnext_page")
     @step
     def gates(self) -> None:
         """May it serve?"""
-        self._do("gates", steps.gates, self.release_id)
+        self.page = self._do("gates", steps.gates, self.release_id)
         self.next(self.deploy)
 
     @step
@@ -117,28 +119,29 @@ class TrainingFlow(FlowSpec):
         self._do("monitor baseline", steps.monitor_baseline, self.snapshot_id)
         self.next(self.end)
 
+    @card(type="upnext_page")
     @step
     def end(self) -> None:
         """Among all recorded runs."""
-        self._do("track", steps.track, self.snapshot_id, self.release_id)
+        self.page = self._do("track", steps.track, self.snapshot_id, self.release_id)
 
     def _do(self, name: str, work: Callable[..., Any], *given: Any) -> Any:
         return job.perform(Path(self.folder), name, getattr(self, "seed", None), work, *given)
 
 
-class ReportCard(MetaflowCard):
-    """The page that the step has written, as its card. Metaflow's own cards fetch fonts from the network."""
+class PageCard(MetaflowCard):
+    """The page that the step has written, as its card: seeds, gates, lineage. Metaflow's own fetch fonts from the network."""
 
-    type = "upnext_report"
+    type = "upnext_page"
 
     def render(self, task: Any) -> str:
         """The page."""
-        return steps.report(Path(task["folder"].data), task["report"].data).read_text(encoding="utf-8")
+        return steps.page(Path(task["folder"].data), task["page"].data)
 
 
 if __name__ == "__main__":
     from metaflow.plugins import CARDS
 
     follow_parent()  # a task must not outlive its run
-    CARDS.append(ReportCard)
+    CARDS.append(PageCard)
     TrainingFlow()

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from core import config as configs
 from core import files, rng
-from core.errors import BadInput
+from core.errors import BadInput, ConfigError
 from pipelines.orchestration import journal
 from pipelines.orchestration.journal import Journal
 from pipelines.orchestration.products import Product, Shelf
@@ -63,14 +63,20 @@ def step_name(name: str, seeds: Sequence[int], seed: int) -> str:
 
 
 def read(folder: Path) -> Request:
-    """What the run in `folder` was asked for.
+    """What the run in `folder` was asked for; settings that an earlier program wrote and this one no longer has do not count.
 
     Raises:
-        BadInput: there is no such run.
+        BadInput: there is no such run, or its request cannot be understood any more.
     """
     if not (folder / REQUEST).is_file():
         raise BadInput(f"there is no pipeline run '{folder.name}' in {folder.parent}; `upnext pipeline status` lists them")
-    return configs.from_dict(Request, json.loads((folder / REQUEST).read_text()))
+    try:
+        return configs.from_dict(Request, configs.known(Request, json.loads((folder / REQUEST).read_text())))
+    except (ConfigError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"pipeline run '{folder.name}' was asked for by another version of this program ({error}); begin a new one with "
+            "`upnext pipeline run`"
+        ) from error
 
 
 @dataclass

@@ -3,7 +3,9 @@
     cron    "0 3 * * *"     five fields, UTC; every due time missed since the last run counts once
     files   "logs/*.csv"    a file with a new name matches
     day     <space>         the space's live event log has reached a later day (UTC), so the one before is complete
-    alarm   <space>         a line was appended to var/<space>/alerts.jsonl
+    alarm   <space>         the newest alarm in var/<space>/alerts.jsonl is another one
+    retrain <space>         the same, of alarms that ask for training (`monitoring.severity`: mild ones): what is wrong with the
+                            data, or with a release, is not cured by learning from it
 
 `var/schedule/jobs.json` says what was asked for (`add`, `remove`), `state.json` what has been seen and done (the scheduler
 alone writes it, replacing it whole). What a job waits for is noted before its command begins and kept only when
@@ -11,6 +13,7 @@ that has ended: after a crash the command runs again, which every upnext command
 waits for the next occasion. Time is a Clock.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -28,12 +31,13 @@ from core.clock import SECOND_MS, Clock
 from core.errors import BadInput
 from core.process import start_child, stop_children
 from data.logs import existing_log
+from monitoring.severity import Action
 from pipelines.orchestration.lease import Lease
 
 _POLL_S = 0.5
-KINDS = ("cron", "files", "day", "alarm")
+KINDS = ("cron", "files", "day", "alarm", "retrain")
 Seen = Any
-"""What a trigger has seen, as JSON: an instant, names, a day, or a number of lines."""
+"""What a trigger has seen, as JSON: an instant, names, a day, or the digest of an alarm."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,7 @@ def look(job: Job, var_dir: Path, now: int) -> Seen:
         case "day":
             return _last_day(var_dir / job.value / "events.db")
         case _:
-            alerts = var_dir / job.value / "alerts.jsonl"
-            return alerts.read_bytes().count(b"\n") if alerts.is_file() else 0
+            return _last_alarm(var_dir / job.value / "alerts.jsonl", for_training=job.kind == "retrain")
 
 
 def is_due(job: Job, before: Seen, now: Seen) -> bool:
@@ -111,7 +114,7 @@ def is_due(job: Job, before: Seen, now: Seen) -> bool:
         case "day":
             return now is not None and (before is None or now > before)
         case _:
-            return now > before  # fewer lines than before: somebody has begun a new file
+            return now is not None and now != before
 
 
 def _last_day(log: Path) -> str | None:
@@ -121,6 +124,20 @@ def _last_day(log: Path) -> str | None:
     newest_at = events.newest_at()
     events.close()
     return f"{datetime.fromtimestamp(newest_at / SECOND_MS, UTC):%Y-%m-%d}" if newest_at else None
+
+
+def _last_alarm(alerts: Path, *, for_training: bool) -> str | None:
+    """Digest of the last whole line, or of the last that asks for training; None without one. The file may begin anew."""
+    lines = alerts.read_bytes().split(b"\n")[:-1] if alerts.is_file() else []
+    found = next((line for line in reversed(lines) if line and (not for_training or _asks_for_training(line))), None)
+    return None if found is None else hashlib.sha256(found).hexdigest()[:16]
+
+
+def _asks_for_training(line: bytes) -> bool:
+    try:
+        return bool(json.loads(line)["action"] == Action.RETRAIN)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 @dataclass(frozen=True)

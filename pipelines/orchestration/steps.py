@@ -67,15 +67,17 @@ def rows(job: Job, snapshot_id: str, span: Sequence[int]) -> str:
     """The features of the moment before each click of some days."""
 
     def write(folder: Path) -> None:
+        from data import versioning
+        from data.catalogue import Catalogue, ViewerTable
         from pipelines.orchestration import rows as training_rows
 
-        log = _open(job, snapshot_id)
-        found = training_rows.build(log.dataset.events, log.early, log.viewers, (span[0], span[1]))
+        viewers, videos = versioning.catalogues(job.space.snapshots, snapshot_id)
+        events = versioning.scan(job.space.snapshots, snapshot_id, before=span[1])
+        found = training_rows.build(events, Catalogue.of(videos), ViewerTable.of(viewers), (span[0], span[1]))
         training_rows.write(found, folder)
         job.note = f"{len(found):,} clicks"
 
-    made = job.make("rows", (*_LOG, "features"), write, snapshot=snapshot_id, span=list(span), **_labels(job))
-    return made.key
+    return job.make("rows", (*_LOG, "features"), write, snapshot=snapshot_id, span=list(span)).key
 
 
 def features(job: Job, snapshot_id: str) -> str:
@@ -213,9 +215,23 @@ def compare_seeds(job: Job, boards: Sequence[str]) -> str:
     return report.key
 
 
-def report(folder: Path, key: str) -> Path:
-    """The page of `compare_seeds` in the run `folder`."""
-    return Shelf(Space(folder.parents[1]).products).find("seeds", key).files / REPORT
+def seeds_page(folder: Path, key: str) -> str:
+    """The page of `compare_seeds` in the run `folder`, below the folder of its space."""
+    space = Space(folder.parents[1])
+    return _below(space, Shelf(space.products).find("seeds", key).files / REPORT)
+
+
+def page(folder: Path, name: str) -> str:
+    """A step's page as HTML; one that says so where it made none."""
+    from pipelines.orchestration import report as pipeline_report
+
+    if not name:
+        return pipeline_report.page("Nothing to show", "This step was not asked to measure anything.", "")
+    return (folder.parents[1] / name).read_text(encoding="utf-8")
+
+
+def _below(space: Space, path: Path) -> str:
+    return path.relative_to(space.path).as_posix()
 
 
 def register(job: Job, snapshot_id: str, files: str, board: str) -> str:
@@ -229,8 +245,8 @@ def register(job: Job, snapshot_id: str, files: str, board: str) -> str:
     return job.note
 
 
-def gates(job: Job, release_id: str) -> None:
-    """May it serve? Stops the run where a gate stands in the way; `upnext release promote` can then waive it."""
+def gates(job: Job, release_id: str) -> str:
+    """May it serve? Stops the run where a gate stands in the way; `upnext release promote` can then waive it. Its page."""
     from core import release
 
     live = release.resolve(job.space.releases, "live")
@@ -239,7 +255,8 @@ def gates(job: Job, release_id: str) -> None:
     elif not job.request.gated:
         job.note = "not asked"
     else:
-        job.note = _ask_gates(job, release_id, live)
+        return _ask_gates(job, release_id, live)
+    return ""
 
 
 def _ask_gates(job: Job, release_id: str, live: str | None) -> str:
@@ -247,13 +264,18 @@ def _ask_gates(job: Job, release_id: str, live: str | None) -> str:
     from pipelines import provenance
     from pipelines.gates import result as gates_result
     from pipelines.gates.gates import GatesConfig
+    from pipelines.releases import history
+    from pipelines.releases.history import Signed
 
     result = gates_result.ask(job.space, release_id, live, GatesConfig(), Stages(), provenance.now())
     page = gates_result.page(job.space, release_id, live)
     if result.blocking:
+        signed = Signed(f"pipeline run {job.folder.name}", provenance.now())
+        history.move(job.space, "candidate", release_id, signed, "trained; its gates refused it as live")
         names = ", ".join(gate.name for gate in result.blocking)
         raise ReleaseRefused(f"release {release_id} may not serve: {names}; everything that was measured: {page}")
-    return f"{len(result.gates)} asked, {page.name}"
+    job.note = f"{len(result.gates)} asked, {page.name}"
+    return _below(job.space, page)
 
 
 def deploy(job: Job, release_id: str) -> None:
@@ -279,9 +301,10 @@ def monitor_baseline(job: Job, snapshot_id: str) -> None:
     job.note = f"snapshot {snapshot_id} is whole, and accepted"
 
 
-def track(job: Job, snapshot_id: str, release_id: str) -> None:
-    """The run among all recorded runs (`upnext runs`), the release among the registered models."""
+def track(job: Job, snapshot_id: str, release_id: str) -> str:
+    """The run among all recorded runs (`upnext runs`), the release among the registered models. The page of its lineage."""
     from core import release
+    from data.lineage import FOLDER
     from pipelines import tracking
     from pipelines.orchestration import lineage
     from pipelines.releases import registry
@@ -291,8 +314,11 @@ def track(job: Job, snapshot_id: str, release_id: str) -> None:
     metrics = {name: value for name, value in named.items() if value is not None}
     names = {"data": job.space.name, "snapshot": snapshot_id, "release": release_id}
     recorded = tracking.record(job.space.path.parent, "pipeline", job.config, metrics, job.stages, **names)
-    lineage.keep(job.space, lineage.of(job.space, release_id))
+    found, page = lineage.of(job.space, release_id), job.space.path / FOLDER / f"{release_id}.html"
+    lineage.keep(job.space, found)
+    lineage.write(found, page)
     job.note = f"{recorded}; {registry.sync(job.space)}"
+    return _below(job.space, page)
 
 
 @dataclass(frozen=True)

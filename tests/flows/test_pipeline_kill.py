@@ -69,11 +69,16 @@ def is_plain(value):
     return all(map(is_plain, value)) if isinstance(value, list) else isinstance(value, str | int | float | None)
 
 
-def test_the_card_is_the_report(killed):
-    space, *_ = killed
-    (card,) = (space.metaflow / ".metaflow" / "mf.cards").rglob("*.html")
+def test_cards_are_the_pages_of_seeds_gates_and_lineage(killed):
+    space, _, wanted = killed
     (after,) = launch.runs(space)
-    assert card.read_text() == steps.report(space.pipeline / after.name, after.steps["compare seeds"].result).read_text()
+    folder = space.pipeline / after.name
+    seeds = steps.seeds_page(folder, after.steps["compare seeds"].result)
+    wanted_pages = [steps.page(folder, name) for name in (seeds, "", f"lineage/{wanted}.html")]
+    cards = [card.read_text() for card in (space.metaflow / ".metaflow" / "mf.cards").rglob("*.html")]
+    assert sorted(cards) == sorted(wanted_pages)
+    assert "<svg" in wanted_pages[0]
+    assert "<svg" in wanted_pages[2]
 
 
 def test_lineage_names_every_product(killed, tmp_path):

@@ -1,10 +1,14 @@
 """What can be said about the flow without running it; tests/flows/test_pipeline_kill.py runs it."""
 
 import ast
+import json
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from core.clock import ManualClock
+from core.errors import BadInput
 from pipelines import presets
 from pipelines.orchestration import job
 from pipelines.orchestration.job import Job, Request
@@ -32,6 +36,20 @@ def test_a_request_survives_its_file(tmp_path):
     assert job.read(folder) == asked
     assert folder.name == "19700101-000000"
     assert begin(Space(tmp_path / "space"), asked, ManualClock(0)).name == "19700101-000000-2"
+
+
+def test_a_request_of_an_earlier_program_is_read_as_far_as_it_still_means_something(tmp_path):
+    asked = Request("world", presets.tiny(), (1,))
+    folder = begin(Space(tmp_path / "space"), asked, ManualClock(0))
+    path = folder / job.REQUEST
+    said = json.loads(path.read_text())
+    del said["shards"]
+    path.write_text(json.dumps(said | {"colour": "red", "config": said["config"] | {"wings": 2}}))
+    assert job.read(folder) == asked
+    for broken in (json.dumps(said | {"seeds": "all"}), "{", json.dumps({"seeds": [1]})):
+        path.write_text(broken)
+        with pytest.raises(BadInput, match=r"another version of this program .* begin a new one"):
+            job.read(folder)
 
 
 def test_the_first_seed_is_the_config_as_it_came():

@@ -36,8 +36,8 @@ def equal(one, other):
     assert [seen.tolist() for seen in one.seen] == [seen.tolist() for seen in other.seen]
 
 
-@pytest.mark.parametrize("most", [1, 3, 1_000])
-def test_the_union_of_all_spans_is_the_single_build_bit_for_bit(log, single, most, tmp_path):
+@pytest.mark.parametrize(("most", "at_a_time"), [(1, rows.MOST_EVENTS), (3, 5_000), (1_000, 15_000)])
+def test_the_union_of_all_spans_is_the_single_build_bit_for_bit(log, single, most, at_a_time, tmp_path):
     events, catalogue, viewers, until = log
     spans = rows.spans(events, until, most)
     assert spans[0][0] == 0
@@ -48,7 +48,7 @@ def test_the_union_of_all_spans_is_the_single_build_bit_for_bit(log, single, mos
     for number, span in enumerate(spans):
         folder = tmp_path / str(number)
         folder.mkdir()
-        rows.write(rows.build(events, catalogue, viewers, span), folder)
+        rows.write(rows.build(events.lazy(), catalogue, viewers, span, at_a_time), folder)
         parts.append(rows.read(folder))
     every = np.arange(len(single))
     equal(rows.joined(parts), single.features.viewer_part(every))
@@ -64,7 +64,8 @@ def test_a_span_reads_nothing_that_was_received_later(log):
     events, catalogue, viewers, until = log
     begin, end = rows.spans(events, until, 3)[1]
     past = events.filter(pl.col(c.RECEIVED_AT) < end)
-    equal(rows.build(past, catalogue, viewers, (begin, end)), rows.build(events, catalogue, viewers, (begin, end)))
+    one, other = (rows.build(frame.lazy(), catalogue, viewers, (begin, end)) for frame in (past, events))
+    equal(one, other)
 
 
 def test_a_log_without_clicks_has_one_span_without_rows(log):
@@ -72,4 +73,20 @@ def test_a_log_without_clicks_has_one_span_without_rows(log):
     shown = events.filter(pl.col(c.KIND) == "impression")
     ((begin, end),) = rows.spans(shown, until, 5)
     assert (begin, end) == (0, until)
-    assert len(rows.build(shown, catalogue, viewers, (begin, end))) == 0
+    assert len(rows.build(shown.lazy(), catalogue, viewers, (begin, end))) == 0
+
+
+def test_no_more_than_a_block_of_viewers_is_read_at_a_time(log, monkeypatch):
+    events, catalogue, viewers, until = log
+    sizes, whole = [], examples.clicks
+
+    def counted(part, *rest, **named):
+        sizes.append(len(part))
+        return whole(part, *rest, **named)
+
+    monkeypatch.setattr(examples, "clicks", counted)
+    rows.build(events.lazy(), catalogue, viewers, (0, until), most=5_000)
+    known = len(events.filter(pl.col(c.RECEIVED_AT) < until))
+    assert len(sizes) == -(-known // 5_000)
+    assert max(sizes) < 2 * 5_000
+    assert sum(sizes) == known

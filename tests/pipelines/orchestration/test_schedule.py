@@ -48,7 +48,7 @@ def test_what_is_no_cron_expression_is_refused(expression):
 def test_a_job_needs_a_command_and_a_known_occasion():
     with pytest.raises(BadInput, match="no command"):
         Job("idle", "cron", "0 3 * * *", ())
-    with pytest.raises(BadInput, match="one of cron, files, day, alarm"):
+    with pytest.raises(BadInput, match="one of cron, files, day, alarm, retrain"):
         Job("odd", "moon", "full", COMMAND)
 
 
@@ -96,18 +96,36 @@ def test_what_arrives_during_a_run_calls_for_another(tmp_path):
     assert [scheduler.tick() for _ in range(3)] == [["arrivals"], ["arrivals"], []]
 
 
-def test_alarms_are_counted_by_whole_lines(tmp_path):
-    alerts = tmp_path / "space" / "alerts.jsonl"
-    alerts.parent.mkdir()
-    alerts.write_text('{"old": 1}\n')
+@pytest.fixture
+def alerts(tmp_path):
+    (tmp_path / "space").mkdir()
+    return tmp_path / "space" / "alerts.jsonl"
+
+
+def test_an_alarm_counts_once_its_line_is_whole(tmp_path, alerts):
+    alerts.write_text('{"at": 1}\n')
     desk = Desk(tmp_path, Job("drift", "alarm", "space", COMMAND))
     assert desk.scheduler.tick() == []
-    alerts.write_text('{"old": 1}\n{"torn')
+    alerts.write_text('{"at": 1}\n{"at": 2')
     assert desk.scheduler.tick() == []
-    alerts.write_text('{"old": 1}\n{"torn": 0}\n')
-    assert desk.scheduler.tick() == ["drift"]
+    alerts.write_text('{"at": 1}\n{"at": 2}\n')
+    assert [desk.scheduler.tick(), desk.scheduler.tick()] == [["drift"], []]
     alerts.write_text("")  # begun anew
-    assert [desk.scheduler.tick(), desk.scheduler.tick()] == [[], []]
+    assert desk.scheduler.tick() == []
+    alerts.write_text('{"at": 3}\n')
+    assert desk.scheduler.tick() == ["drift"]
+
+
+def test_only_alarms_that_ask_for_training_are_followed_by_it(tmp_path, alerts):
+    desk = Desk(tmp_path, Job("learn", "retrain", "space", COMMAND), Job("tell", "alarm", "space", COMMAND))
+    alerts.write_text('{"at": 1, "action": "rollback"}\n{"at": 2, "action": "report"}\nno alarm\n')
+    assert desk.scheduler.tick() == ["tell"]
+    with alerts.open("a") as file:
+        file.write('{"at": 3, "action": "schedule_retrain"}\n')
+    assert desk.scheduler.tick() == ["learn", "tell"]
+    with alerts.open("a") as file:
+        file.write('{"at": 4, "action": "report"}\n')
+    assert desk.scheduler.tick() == ["tell"]
 
 
 def test_a_later_day_in_the_live_log(tmp_path):

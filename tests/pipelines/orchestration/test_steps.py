@@ -46,20 +46,20 @@ def test_a_gate_in_the_way_stops_the_run_and_nothing_serves(space, monkeypatch):
     monkeypatch.setattr(gates_result, "ask", answering(Verdict.FAIL))
     with pytest.raises(ReleaseRefused, match=f"{release_id} may not serve: quality:ease"):
         steps.gates(step, release_id)
-    assert release.resolve(space.releases, "live") is None
+    assert [release.resolve(space.releases, name) for name in ("live", "candidate")] == [None, release_id]
 
 
 def test_gates_that_are_passed_are_counted(space, monkeypatch):
     step, release_id = job(space, gated=True), published(space)
     monkeypatch.setattr(gates_result, "ask", answering(Verdict.PASS))
-    steps.gates(step, release_id)
+    assert steps.gates(step, release_id) == f"gates/{release_id}-against-nothing.html"
     assert step.note.startswith("1 asked")
 
 
 def test_without_gates_nothing_is_asked_and_the_move_is_signed(space, monkeypatch):
     monkeypatch.setattr(gates_result, "ask", lambda *_: pytest.fail("it asked"))
     step, release_id = job(space, gated=False), published(space)
-    steps.gates(step, release_id)
+    assert steps.gates(step, release_id) == ""
     steps.deploy(step, release_id)
     steps.deploy(step, release_id)  # a killed step does it again
     assert release.resolve(space.releases, "live") == release_id
@@ -90,5 +90,5 @@ def test_metrics_over_seeds_are_compared_from_the_leaderboards(space):
     key = steps.compare_seeds(step, boards)
     found = json.loads((step.shelf.find("seeds", key).files / steps.SEEDS).read_text())["two_stage"]["ndcg@10"]
     assert (found["mean"], found["per_seed"]) == (pytest.approx(0.2), [0.1, 0.3])
-    assert steps.report(step.folder, key).is_file()
+    assert "<svg" in steps.page(step.folder, steps.seeds_page(step.folder, key))
     assert steps.compare_seeds(step, boards) == key
