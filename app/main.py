@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from app import problems
 from app.api import Api
+from app.feature_list import FeatureList
 from app.ingest import Ingest
 from app.labelling import Labelling
 from app.limits import Doorkeeper
@@ -44,11 +45,13 @@ _ABOUT = (
 
 MERGE_EVERY_S = 300.0
 """How long vectors of uploads wait beside the index; every search looks through them exactly."""
+COUNT_EVERY_S = 60.0
+"""How old the count of viewers may be whose states are held."""
 
 
 def create_app(services: Services) -> FastAPI:
     """The ASGI application over `services`; starts and closes them with its own life."""
-    ingest, pages = Ingest(services), Pages(services)
+    ingest, pages = Ingest(services, SystemClock()), Pages(services)
     telemetry = Telemetry(services, ingest)
 
     @asynccontextmanager
@@ -74,6 +77,7 @@ def create_app(services: Services) -> FastAPI:
         Experiments(services),
         Tables(services),
         Reports(services),
+        FeatureList(services),
         labelling,
         pages,
     ):
@@ -120,7 +124,11 @@ def _around(live: LiveReleases, log: OwnLog, clock: Clock, space: Path, settings
 
     shadow = Shadow(Recorder(lambda: live.trials.subjects(), keep), lambda: live.trials.config.record)
     scoreboard = Scoreboard(log, lambda: live.trials, shadow)
-    watchers = (Watcher(live.refresh), Watcher(live.merge, MERGE_EVERY_S, "merge of indexes"))
+    watchers = (
+        Watcher(live.refresh),
+        Watcher(live.merge, MERGE_EVERY_S, "merge of indexes"),
+        Watcher(live.count_viewers, COUNT_EVERY_S, "count of viewers"),
+    )
     impressions = ImpressionLogger(log, clock, also=shadow.put)
 
     def start() -> None:
@@ -144,6 +152,7 @@ def _around(live: LiveReleases, log: OwnLog, clock: Clock, space: Path, settings
         clock,
         Answers(SqliteEventLog(space / ANSWERS)),
         mark_forgotten=partial(_mark, space),
+        viewers_held=lambda: live.viewers_held,
         monitored=space / REPORT,
         reports=lambda: newest(space, live.live.release_id),
         records=PageRecords(space, writer, scoreboard),

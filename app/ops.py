@@ -40,6 +40,7 @@ class Ops:
         changes: dict[str, Any] = {"methods": ["POST"], "dependencies": ADMIN}
         changes["responses"] = schemas.problems(*schemas.ADMIN, 409, 503)
         router.add_api_route("/admin/reload", self.reload, **changes)
+        router.add_api_route("/admin/promote", self.promote, **changes)
         router.add_api_route("/admin/rollback", self.rollback, **changes)
         return router
 
@@ -69,6 +70,11 @@ class Ops:
         """Serve what the `live` pointer names now."""
         require_token(request, self._services.settings.admin_token)
         return Json(_facts(await run_in_threadpool(self._services.releases.reload)))
+
+    async def promote(self, request: Request) -> Response:
+        """Serve the candidate, where its gates were asked and passed."""
+        require_token(request, self._services.settings.admin_token)
+        return Json(_facts(await run_in_threadpool(self._services.releases.promote)))
 
     async def rollback(self, request: Request) -> Response:
         """Serve the previous release again."""

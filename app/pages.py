@@ -44,6 +44,7 @@ class Pages:
             "/ops": self.ops,
             "/ops/experiments": self.experiments,
             "/ops/reports": self.reports,
+            "/ops/features": self.features,
             "/ops/tables": self.tables,
             "/label": self.label,
             "/docs": self.docs,
@@ -77,6 +78,10 @@ class Pages:
     async def reports(self) -> Response:
         """Where the live release comes from, its gates, the checks of its data, and drift since."""
         return self._render("reports.html")
+
+    async def features(self) -> Response:
+        """What is declared, how old what is served is, and whether it is what the log says."""
+        return self._render("features.html")
 
     async def tables(self) -> Response:
         """Tables of the live release, the releases there are, and the way back."""

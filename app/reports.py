@@ -4,6 +4,7 @@
     gates/<release>-against-….json     upnext release gates, promote                    of the live release, else the newest
     validation.json                    upnext data validate, upnext pipeline run        the checks of a snapshot
     monitoring.json                    upnext monitor report                            a day against the training distribution
+    skew.json                          upnext features skew                             served values against the log
 
 Reading is open and changes nothing; a file that is not there, or was written by another version, is a report that is missing.
 """
@@ -18,11 +19,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from app.answers import Json
+from app.permits import GATES
 from app.services import Services
 from data import lineage, validation_report
+from features import audit
 from monitoring.exporter import REPORT
 
-_GATES = "gates"
 _FEATURES = 15
 """Features that are listed, those nearest their limit first."""
 
@@ -40,20 +42,19 @@ class Reports:
         return router
 
     async def summary(self) -> Response:
-        """The newest lineage, gates, validation and drift; null where a command has not been run yet."""
+        """The newest lineage, gates, validation, drift and audit; null where a command has not been run yet."""
         return Json(await run_in_threadpool(self._services.reports))
 
 
 def newest(space: Path, release_id: str) -> dict[str, Any]:
     """The newest report of each kind in a space; None where there is none."""
-    gates = sorted(
-        (space / _GATES).glob("*.json"), key=lambda path: (path.name.startswith(release_id), path.stat().st_mtime_ns)
-    )
+    gates = sorted((space / GATES).glob("*.json"), key=lambda path: (path.name.startswith(release_id), path.stat().st_mtime_ns))
     return {
         "lineage": _read(space / lineage.FOLDER / f"{release_id}.json", lambda said: said),
         "gates": _read(gates[-1], _verdicts) if gates else None,
         "validation": _read(space / validation_report.FILE, _checks),
         "drift": _read(space / REPORT, _drift),
+        "skew": _read(space / audit.FILE, _skew),
     }
 
 
@@ -76,8 +77,14 @@ def _checks(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drift(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Everyone's signals, and the features nearest to their limit."""
+    """Everyone's signals, and the features nearest to their limit with their histograms."""
     names = ("release_id", "from", "until", "reference", "num_tested", "alert", "drifted", "performance", "signals")
     by_limit = sorted(said["features"], key=lambda one: -one["psi"] / max(one["limit"], 1e-9))
-    shown = ("feature", "segment", "psi", "limit", "missing", "missing_before")
+    shown = ("feature", "segment", "psi", "limit", "missing", "missing_before", "labels", "expected", "actual")
     return {name: said[name] for name in names} | {"features": [{n: one[n] for n in shown} for one in by_limit[:_FEATURES]]}
+
+
+def _skew(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What was compared, and what differs."""
+    names = ("release_id", "audited_at", "traffic", "pages", "checked", "mismatches", "fingerprints", "joins", "future_rows")
+    return {name: said[name] for name in (*names, "differences", "alert")}

@@ -76,7 +76,7 @@ class Scoreboard:
         return {
             "problem": trials.problem,
             "holdout": config.holdout,
-            "experiments": [self._experiment(each) for each in config.experiments],
+            "experiments": [self._experiment(each, trials.catalogue.frame) for each in config.experiments],
             "record": {
                 "share": config.record, "done": self._num_records, "dropped": self._recorder.dropped,
                 "queued": self._recorder.queued,
@@ -84,14 +84,14 @@ class Scoreboard:
             "shadow": [{"release": name, "slices": [one.to_json() for one in found]} for name, found in compared.items()],
         }  # fmt: skip
 
-    def _experiment(self, experiment: ExperimentConfig) -> dict[str, Any]:
+    def _experiment(self, experiment: ExperimentConfig, videos: pl.DataFrame) -> dict[str, Any]:
         shares = dict(zip(experiment.arm_names, experiment.shares, strict=True))
         told: dict[str, Any] = {"name": experiment.name, "interleaving": experiment.interleaving, "shares": shares}
         told |= {"surfaces": experiment.surfaces, "planned_days": experiment.analysis.days, "waits": None}
         try:
             if experiment.interleaving:
                 return told | {"preference": evidence.preferences(self._events, experiment).to_json()}
-            report = analyse(evidence.panel(evidence.rows(self._events, experiment), experiment), experiment)
+            report = analyse(evidence.panel(evidence.rows(self._events, experiment, videos), experiment), experiment)
             return told | {"report": report.to_json(), "mismatch": report.sample_ratio.mismatch}
         except (BadInput, SchemaMismatch) as error:
             return told | {"waits": str(error)}

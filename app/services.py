@@ -88,6 +88,10 @@ class Releases(Protocol):
         """Serve what the pointer names now. Raises ReleaseRefused; the old one then keeps serving."""
         ...
 
+    def promote(self) -> Live:
+        """Serve the candidate, where its gates let it. Raises ReleaseRefused; the old one then keeps serving."""
+        ...
+
     def rollback(self, why: str = "by hand") -> Live:
         """Serve the previous release again, and write down why. Raises ReleaseRefused when there is none."""
         ...
@@ -204,10 +208,12 @@ class Services:
     """Of pages."""
     scoreboard: Callable[[], Mapping[str, Any]] = lambda: {"experiments": [], "shadow": []}
     """What the experiments page shows. Raises LogUnavailable."""
-    tables: Callable[[], Mapping[str, Any]] = lambda: {"tables": [], "index": {}, "releases": [], "moves": [], "guard": None}
+    tables: Callable[[], Mapping[str, Any]] = lambda: {"tables": [], "index": {}, "releases": [], "moves": []}
     """What the tables page shows."""
-    reports: Callable[[], Mapping[str, Any]] = lambda: dict.fromkeys(("lineage", "validation", "gates", "drift"))
+    reports: Callable[[], Mapping[str, Any]] = lambda: dict.fromkeys(("lineage", "validation", "gates", "drift", "skew"))
     """What the reports page shows: the newest of each, None where there is none yet."""
+    viewers_held: Callable[[], int | None] = lambda: None
+    """Viewers whose states the live release holds, as last counted; None before the first count."""
     monitored: Path | None = None
     """The newest report of the monitor, where there is one."""
     start: Callable[[], None] = lambda: None

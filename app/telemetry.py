@@ -73,6 +73,7 @@ class Telemetry:
             ("upnext_event_batches_waiting", "Batches that wait for the event log", lambda: self._ingest.waiting),
             ("upnext_impressions_queued", "Slates waiting to be logged", lambda: services.impressions.queued),
             ("upnext_impressions_dropped", "Slates lost to a full queue", lambda: services.impressions.dropped),
+            ("upnext_viewers_held", "Viewers whose states are kept, as last counted", lambda: _or_nan(services.viewers_held())),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
 
@@ -136,6 +137,10 @@ class Telemetry:
     def _states(self) -> dict[str, str]:
         breakers = {**self._services.releases.live.breakers(), "event_log": self._ingest.breaker}
         return {name: "open" if breaker.is_open else "closed" for name, breaker in breakers.items()}
+
+
+def _or_nan(value: float | None) -> float:
+    return nan if value is None else value
 
 
 def _quantiles(values: list[float]) -> dict[str, float | None]:

@@ -107,6 +107,7 @@ def skew(
 
     from cli.console import TerminalListener, console, write_json
     from core import settings
+    from core.clock import SystemClock
     from pipelines import spaces
     from pipelines.progress import Stages
     from pipelines.watching import skew as skews
@@ -126,8 +127,8 @@ def skew(
         )
     if found.alert is not None:
         console.print(f"  [red]✗[/] {escape(found.alert.headline)}")
-        for line in skews.tell(where, found):
-            console.print(f"  {line}")
+    for line in skews.tell(where, found, SystemClock().now()):
+        console.print(f"  {line}")
     write_json(json, {**said, "stages": stages.to_json()})
     if found.alert is not None:
         raise typer.Exit(1)

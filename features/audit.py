@@ -20,6 +20,8 @@ from features.definitions import Definitions
 from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from features.tiles import Ints
 
+FILE = "skew.json"
+"""In a space: the newest audit of what its live release serves."""
 HISTORY, AGES, SEEN = "history", "history ages", "seen"
 """Sequences of a viewer part: one value per request each."""
 _SHOWN = 5
@@ -147,5 +149,8 @@ def _objects(rows: Sequence[NDArray[Any]] | NDArray[Any]) -> NDArray[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """For people and for JSON."""
-    return list(value[:_SHOWN]) if isinstance(value, tuple) else value.item()
+    """For people and for JSON, which has no word for what is not finite."""
+    if isinstance(value, tuple):
+        return list(value[:_SHOWN])
+    found = value.item()
+    return found if np.isfinite(found) else str(found)

@@ -43,11 +43,78 @@ def test_every_series_and_label_exists(client, expression):
     assert (by | matched) - {"le"} <= declared
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian package prometheus) is not on the path")
-def test_prometheus_takes_the_rules():
-    done = subprocess.run(["promtool", "check", "rules", DEPLOY / "prometheus-rules.yaml"], capture_output=True, text=True)
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool (Debian package prometheus) is not on the path"
+)
+
+
+def promtool(*arguments):
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(RULES)} rules found" in done.stdout
+    return done.stdout
+
+
+@needs_promtool
+def test_prometheus_takes_the_rules_and_the_dashboard_asks_in_its_language(tmp_path):
+    assert f"{len(RULES)} rules found" in promtool("check", "rules", DEPLOY / "prometheus-rules.yaml")
+    for name, there in (("prometheus.yaml", "prometheus.yaml"), ("prometheus-rules.yaml", "rules.yaml")):
+        shutil.copy(DEPLOY / name, tmp_path / there)
+    promtool("check", "config", tmp_path / "prometheus.yaml")
+    asked = [target["expr"].replace("$__rate_interval", "1m") for panel in PANELS for target in panel["targets"]]
+    rules = [{"record": f"panel_{n}", "expr": expr} for n, expr in enumerate(asked)]
+    (tmp_path / "panels.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", tmp_path / "panels.yaml")
+
+
+REQUESTS = 'upnext_request_seconds_count{{route="/recommend",status="{}"}}'
+BUCKET = 'upnext_request_seconds_bucket{{route="/recommend",status="200",le="{}"}}'
+QUIET = {
+    BUCKET.format("0.1"): "0+60x90", BUCKET.format("1.0"): "0+60x90", BUCKET.format("+Inf"): "0+60x90",
+    REQUESTS.format(200): "0+60x90",
+    'upnext_degraded_total{surface="home"}': "0+1x90", 'upnext_breaker_open{dependency="store"}': "0x90",
+    'upnext_refused_total{reason="busy"}': "0+1x90", "upnext_impressions_dropped": "3x90",
+    'upnext_events_accepted_total{kind="click"}': "0+6x90", 'upnext_feature_age_seconds{group="stream"}': "2x90",
+    'upnext_feature_budget_seconds{group="stream"}': "10x90", "upnext_drifted_features": "0x90",
+    "upnext_monitor_looked_at_seconds": "0+60x90",
+}  # fmt: skip
+LOUD = {
+    "PagesAreSlow": ({BUCKET.format("0.1"): "0x90"}, {}),
+    "PagesFail": ({REQUESTS.format(500): "0+6x90"}, {}),
+    "PagesAreDegraded": ({'upnext_degraded_total{surface="home"}': "0+6x90"}, {}),
+    "PartIsDown": ({'upnext_breaker_open{dependency="store"}': "1x90"}, {"dependency": "store"}),
+    "RequestsAreRefused": ({'upnext_refused_total{reason="busy"}': "0+90x90"}, {"reason": "busy"}),
+    "ImpressionsAreLost": ({"upnext_impressions_dropped": "3+1x90"}, {}),
+    "NoEventsArrive": ({'upnext_events_accepted_total{kind="click"}': "6x90"}, {}),
+    "FeaturesAreLate": ({'upnext_feature_age_seconds{group="stream"}': "NaN " * 91}, {"group": "stream"}),
+    "TheMonitorRaisedAnAlarm": ({'upnext_alarm{severity="severe",cause="bad_release"}': "1x90"}, {"cause": "bad_release"}),
+    "FeaturesDrifted": ({"upnext_drifted_features": "2x90"}, {}),
+    "NobodyLooks": ({"upnext_monitor_looked_at_seconds": "1x3000"}, {}),
+}
+
+
+def told(rule, labels):
+    """What Prometheus says of a rule that fires; `severity` of the series stands in texts, that of the rule in labels."""
+    values = {"severity": "severe"} | labels
+    said = {
+        name: re.sub(r"{{ \$labels\.(\w+) }}", lambda found: values[found[1]], text)
+        for name, text in rule["annotations"].items()
+    }
+    return {"exp_labels": labels | rule["labels"], "exp_annotations": said}
+
+
+@needs_promtool
+def test_every_alert_is_raised_by_its_cause_and_by_nothing_else(tmp_path):
+    assert [*LOUD] == [rule["alert"] for rule in RULES]
+    tests = []
+    for name, (changed, labels) in {"nothing": ({}, {}), **LOUD}.items():
+        at, there = ("50h", changed) if name == "NobodyLooks" else ("70m", QUIET | changed)
+        series = [{"series": each, "values": values} for each, values in there.items()]
+        expected = {r["alert"]: [told(r, labels)] if r["alert"] == name else [] for r in RULES}
+        cases = [{"eval_time": at, "alertname": each, "exp_alerts": alerts} for each, alerts in expected.items()]
+        tests.append({"interval": "1m", "input_series": series, "alert_rule_test": cases, "name": name})
+    shutil.copy(DEPLOY / "prometheus-rules.yaml", tmp_path)
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["prometheus-rules.yaml"], "tests": tests}))
+    promtool("test", "rules", tmp_path / "tests.yaml")
 
 
 def test_every_alert_says_what_to_do():

@@ -57,6 +57,11 @@ export function duration(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
+export function span(seconds) {
+  const [unit, size] = [["d", 86400], ["h", 3600], ["min", 60]].find(([, length]) => seconds >= length) ?? ["s", 1];
+  return `${figure(Math.round((seconds / size) * 10) / 10)} ${unit}`;
+}
+
 const AGES = [["year", 365], ["month", 30], ["week", 7], ["day", 1], ["hour", 1 / 24], ["minute", 1 / 1440]];
 
 export function age(uploadedAt, now) {

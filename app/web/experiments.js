@@ -66,6 +66,7 @@ function split(trial) {
   const lights = el("ul", { class: "lights" },
     light(trial.mismatch ? "bad" : "good", trial.mismatch ? `Viewers per arm do not match the shares (p = ${figure(ratio.p)})` : `Viewers per arm match the shares (p = ${figure(ratio.p)})`),
     light(report.finished ? "good" : "open", `Day ${report.days.length} of ${trial.planned_days}`),
+    report.late ? light("open", `${figure(report.late)} days after the planned end left out`) : null,
     report.mixed ? light("open", `${figure(report.mixed)} seen in two arms, left out`) : null);
   return [el("p", { class: "headline" }, report.headline), shares(parts), lights, ...report.arms.map(effects)];
 }

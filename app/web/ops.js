@@ -1,6 +1,6 @@
 // The operations page: asks for the summary every two seconds and redraws. Stops asking while nobody looks.
 
-import { $, duration, el, figure, notice, percent, svg } from "./dom.js";
+import { $, duration, el, figure, notice, percent, span, svg } from "./dom.js";
 import { admin, get } from "./api.js";
 import { waterfall } from "./waterfall.js";
 
@@ -45,11 +45,6 @@ function freshness(groups) {
     return el("li", {}, name, el("span", { class: "bar", "aria-hidden": "true" }, bar), el("span", { class: "bar-value" }, group.late ? `late: ${said}` : said));
   });
   return lines.length ? el("ul", { class: "bars ages" }, lines) : el("p", { class: "muted quiet" }, "This service does not say.");
-}
-
-function span(seconds) {
-  const [unit, size] = [["d", 86400], ["h", 3600], ["min", 60]].find(([, length]) => seconds >= length) ?? ["s", 1];
-  return `${figure(Math.round((seconds / size) * 10) / 10)} ${unit}`;
 }
 
 // Bars rather than a line: each page is its own measurement.

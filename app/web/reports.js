@@ -1,6 +1,6 @@
 // The reports page: what commands have left, drawn once; asks again when somebody comes back to it.
 
-import { $, el, figure, notice, percent } from "./dom.js";
+import { $, el, figure, notice, percent, svg } from "./dom.js";
 import { get } from "./api.js";
 
 const COLUMNS = [["data"], ["snapshot"], ["features", "towers"], ["index", "ranker"], ["release"], ["pointers"]];
@@ -56,16 +56,25 @@ function validation(said) {
   ];
 }
 
+// Pairs of columns per bin: the share on the days before, then on that day.
+function histogram(one) {
+  const [width, height, most] = [180, 36, Math.max(...one.expected, ...one.actual, 1e-9)];
+  const slot = width / one.labels.length;
+  const column = (share, x, kind) => svg("rect", { x, y: height * (1 - share / most), width: Math.max(slot / 2 - 1, 0.5), height: (height * share) / most, class: `column ${kind}` });
+  const bins = one.labels.map((label, bin) => svg("g", {}, svg("title", {}, `${label}: ${percent(one.expected[bin])} before, ${percent(one.actual[bin])} that day`), column(one.expected[bin], bin * slot, "before"), column(one.actual[bin], bin * slot + slot / 2 - 0.5, "")));
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "histogram", role: "img", "aria-label": `${one.feature}, ${one.segment}: shares by bin, before and that day` }, bins);
+}
+
 function drift(said) {
   const drifted = new Set(said.drifted.map((one) => `${one.feature} ${one.segment}`));
   const days = `${said.from} to ${said.until} against ${said.reference.length} days, ${figure(said.num_tested)} comparisons`;
   const signals = said.signals.map((one) => row(one.signal.replaceAll("_", " "), number(one.value), number(one.expected), one.q === null ? "–" : one.q.toPrecision(2)));
-  const features = said.features.map((one) => row(one.feature.replaceAll("_", " "), one.segment, one.psi.toFixed(3), one.limit.toFixed(3), percent(one.missing), light(drifted.has(`${one.feature} ${one.segment}`) ? ["bad", "drifted"] : ["good", "as ever"])));
+  const features = said.features.map((one) => row(one.feature.replaceAll("_", " "), one.segment, histogram(one), one.psi.toFixed(3), one.limit.toFixed(3), percent(one.missing), light(drifted.has(`${one.feature} ${one.segment}`) ? ["bad", "drifted"] : ["good", "as ever"])));
   return [
     el("p", { class: "headline" }, light(said.alert ? ["bad", said.alert.text] : ["good", "Nothing remarkable."])),
     el("p", { class: "muted" }, days),
     table(["signal", "that day", "expected", "q"], signals),
-    table(["feature, nearest its limit first", "segment", "PSI", "limit", "empty", ""], features),
+    table(["feature, nearest its limit first", "segment", "before (pale) and that day", "PSI", "limit", "empty", ""], features),
   ];
 }
 

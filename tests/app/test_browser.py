@@ -236,7 +236,13 @@ def test_the_page_of_releases_says_what_serves_and_why_it_may_not_be_changed(pag
     page.get(f"{url}/ops/tables")
     wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
     assert [row.text.split()[0] for row in page.find_elements("css selector", "#releases tbody tr")] == ["a1", "b2"]
-    for where, text in (("#releases", "kept warm"), ("#moves", "ann"), ("#sizes", "video vectors ↑"), ("#tiles", "exact")):
+    for where, text in (
+        ("#releases", "kept warm"),
+        ("#moves", "ann"),
+        ("#sizes", "video vectors ↑"),
+        ("#tiles", "exact"),
+        ("#cache", "88 % of 4,000"),
+    ):
         says(page, where, text)
     find(page, "#rollback").click()
     says(page, "#admin-note", "UPNEXT_ADMIN_TOKEN")
@@ -255,6 +261,18 @@ def test_the_page_of_reports_draws_each_and_says_which_command_makes_what_is_mis
         says(page, "#gates", "Nothing yet: run upnext release gates <release>.")
 
 
+def test_the_page_of_features_says_how_old_they_are_and_what_the_audit_found(page, url, site):
+    page.get(f"{url}/ops/features")
+    for where, text in (
+        ("#tiles", "Served values that differ\n3"), ("#audit", "19,000 values of release a1"), ("#audit", "viewer 3"),
+        ("#of-viewer", "viewer_ctr_7d"), ("#of-viewer", "shelved"), ("#of-video", "video_age"),
+    ):  # fmt: skip
+        says(page, where, text)
+    with browsing.served(create_app(replace(site, reports=lambda: {}))) as empty:
+        page.get(f"{empty}/ops/features")
+        says(page, "#audit", "Nothing yet: run upnext features skew.")
+
+
 def test_the_theme_switch_is_kept(page, url):
     page.get(url)
     dark = "return matchMedia('(prefers-color-scheme: dark)').matches"
@@ -269,7 +287,7 @@ def test_every_control_has_a_name(page, url):
         "return [...document.querySelectorAll('a, button, input')].filter((e) => !(e.textContent.trim() || "
         "e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)"
     )
-    for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/reports", "/ops/tables"):
+    for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/reports", "/ops/features", "/ops/tables"):
         page.get(f"{url}{path}")
         wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
         assert page.execute_script(nameless) == []
@@ -278,7 +296,7 @@ def test_every_control_has_a_name(page, url):
 def test_nothing_overflows_a_narrow_screen(page, url):
     page.set_window_size(500, 860)
     try:
-        for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/reports", "/ops/tables", "/docs"):
+        for path in ("/", "/watch/5", "/ops", "/ops/experiments", "/ops/reports", "/ops/features", "/ops/tables", "/docs"):
             page.get(f"{url}{path}")
             wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
             assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")

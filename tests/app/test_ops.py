@@ -64,7 +64,7 @@ def test_two_apps_do_not_share_counters(make_client):
         assert 'route="/recommend"' not in second.get("/metrics").text
 
 
-@pytest.mark.parametrize("path", ["/admin/reload", "/admin/rollback"])
+@pytest.mark.parametrize("path", ["/admin/reload", "/admin/promote", "/admin/rollback"])
 @pytest.mark.parametrize(
     "header", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic open sesame"}, {"authorization": "Bearer "}]
 )

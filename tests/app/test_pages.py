@@ -13,7 +13,7 @@ HTML = {"accept": "text/html"}
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/?q=star", "/?category=Chess", "/watch/5", "/ops", "/ops/reports", "/ops/tables", "/docs"]
+    "path", ["/", "/?q=star", "/?category=Chess", "/watch/5", "/ops", "/ops/reports", "/ops/features", "/ops/tables", "/docs"]
 )
 def test_pages_are_html(reader, path):
     answer = reader.get(path)

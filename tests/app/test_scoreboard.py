@@ -13,7 +13,8 @@ from serving.counterfactual import Recorder, Subjects
 from serving.recommender import Recommender
 from serving.shadow import Shadow
 
-SPLIT = ExperimentConfig("ranker", analysis=AnalysisConfig(primary=MetricConfig("clicks"), planned_viewers=600))
+ANALYSIS = AnalysisConfig(MetricConfig("clicks"), guardrails=(MetricConfig("channels", margin=0.1),), planned_viewers=600)
+SPLIT = ExperimentConfig("ranker", analysis=ANALYSIS)
 DUEL = ExperimentConfig("duel", layer="pages", interleaving="team_draft")
 
 
@@ -36,7 +37,8 @@ def click(viewer, day, position=0, request=None):
 
 @pytest.fixture
 def board():
-    trials = SimpleNamespace(config=ExperimentsConfig((SPLIT, DUEL), holdout=0.02, record=0.25), problem=None)
+    config = ExperimentsConfig((SPLIT, DUEL), holdout=0.02, record=0.25)
+    trials = SimpleNamespace(config=config, problem=None, catalogue=fakes.catalogue(5))
     log = fakes.MemoryLog()
     found = Scoreboard(log, lambda: trials, Shadow(lambda request, slate: None, lambda: 0.25))
     found.log, found.trials = log, trials
@@ -65,6 +67,8 @@ def test_arms_and_their_effect_come_from_the_log(board):
     assert not split["mismatch"]
     always = split["report"]["arms"][0]["effects"][0]["always"]
     assert 0 < always["low"] < 0.4 < always["high"]
+    variety = split["report"]["arms"][0]["effects"][1]
+    assert (variety["metric"], variety["control"], variety["treatment"]) == ("channels", 1.0, 1.0)
 
 
 def test_a_look_is_kept_for_a_moment_and_the_log_is_read_on(board, monkeypatch):

@@ -12,7 +12,7 @@ from core.process import require_safe_address
 TOKEN = "open sesame"
 WHO = {"none": {}, "user": {"authorization": "Bearer a session of some viewer"}, "admin": {"authorization": f"Bearer {TOKEN}"}}
 ADMIN_ROUTES = {
-    ("post", "/admin/reload"), ("post", "/admin/rollback"), ("post", "/label/answers"),
+    ("post", "/admin/reload"), ("post", "/admin/promote"), ("post", "/admin/rollback"), ("post", "/label/answers"),
     ("get", "/viewers/{viewer_id}/data"), ("delete", "/viewers/{viewer_id}"),
     ("post", "/videos"), ("delete", "/videos/{video_id}"),
 }  # fmt: skip

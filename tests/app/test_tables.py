@@ -1,6 +1,7 @@
 SAID = {
     "live": "a1", "warm": "b2", "uploads": 3, "removed": 1, "guard": None,
     "tables": [{"name": "video vectors", "rows": 63, "dim": 8, "dtype": "float32", "bytes": 2_016, "grows": True}],
+    "cache": {"rows": 10, "lookups": 4_000, "hit_rate": 0.875},
     "index": {"kind": "exact", "vectors": 63, "beside": 3, "recall": 1.0, "at": 100},
     "releases": [
         {"release_id": "a1", "created_at": 1, "pointers": ["live"], "refresh_of": "b2", "snapshot": "s"},

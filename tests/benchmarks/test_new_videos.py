@@ -17,7 +17,7 @@ def test_a_release_without_its_latest_videos_is_whole_and_says_the_same_of_the_o
     kept = np.setdiff1d(np.arange(len(loaded.catalogue)), rows)
     assert smaller.catalogue.vocabularies == loaded.catalogue.vocabularies
     assert np.array_equal(smaller.catalogue.video_ids, loaded.catalogue.video_ids[kept])
-    assert np.array_equal(smaller.scorer.video_VS, loaded.scorer.video_VS[kept])
+    assert np.array_equal(smaller.scorer.videos.take(np.arange(len(kept))), loaded.scorer.videos.take(kept))
     neighbours = smaller.catalogue.video_ids[smaller.cowatch.rows_VN[smaller.cowatch.rows_VN >= 0]]
     assert not np.isin(neighbours, loaded.catalogue.video_ids[rows]).any()
 
