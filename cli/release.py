@@ -1,4 +1,4 @@
-"""`upnext release …`: list, show, verify, gates, promote, roll back, card, sync; and `canary …`, see `cli.canary`."""
+"""`upnext release …`: list, show, verify, gates, promote, roll back, gc, card, sync; and `canary …`, see `cli.canary`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,6 +128,30 @@ def rollback(why: WhyOption = "rolled back", by: ByOption = None, space: SpaceOp
     console.print(f"[green]✓[/] live → {previous}")
     write_json(json, {"release_id": previous, "to": "live"})
     mirror(where)
+
+
+@app.command()
+def gc(
+    keep: Annotated[int, typer.Option(help="How many of the newest stay, whoever needs them.", min=0)] = 5,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only say what would go.")] = False,
+    space: SpaceOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Remove releases that are neither among the newest nor named by a pointer or an experiment."""
+    from dataclasses import asdict
+
+    from cli.console import console, write_json
+    from core.clock import SystemClock
+    from pipelines.releases import retention
+
+    fates = retention.collect(open_space(space), keep, SystemClock().now(), apply=apply)
+    for fate in fates:
+        verb = ("removed" if apply else "would go") if fate.removed else "stays"
+        why = ", ".join(fate.needed_by) or "nobody needs it"
+        console.print(f"  {fate.release_id}  {fate.size / 1e6:8.1f} MB  {verb:<9} {why}")
+    if not apply and any(fate.removed for fate in fates):
+        console.print("  nothing was removed; add --apply")
+    write_json(json, {"applied": apply, "releases": [{**asdict(fate), "removed": fate.removed} for fate in fates]})
 
 
 @app.command()

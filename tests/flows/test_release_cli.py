@@ -37,6 +37,18 @@ def test_a_release_is_listed_marked_and_described(upnext, own_var):
     assert (space.path / "cards" / live / "card.html").samefile(upnext("release", "card", "live")["html"])
 
 
+def test_releases_that_nobody_needs_go(upnext, own_var):
+    space = spaces.current(own_var)
+    live = release.load(space.releases, release.resolve(space.releases, "live") or "")
+    facts = {name: getattr(live.manifest, name) for name in ("snapshot", "feature_schema", "config_fingerprint", "git_commit")}
+    spare = release.publish(space.releases, lambda path: (path / "a").write_text("a") and None, created_at=0, **facts)
+    for apply in ([], ["--apply"]):
+        told = upnext("release", "gc", "--keep", "0", *apply)
+        assert {each["release_id"] for each in told["releases"] if each["removed"]} == {spare.release_id}
+        assert spare.path.is_dir() == (not apply)
+    assert release.names(space.releases) == [live.release_id]
+
+
 def test_a_canary_is_rehearsed_before_there_is_one(upnext):
     told = upnext("release", "canary", "rehearse", "--set", "runs=2", "--set", "viewers=500", "--set", "days=3")
     assert (told["runs"], told["running"]) == (2, 1.0)
