@@ -17,7 +17,7 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = results_file.parser(__doc__)
     parser.add_argument("--preset", choices=tuple(lab_config.PRESETS), default="lab")
-    parser.add_argument("--policies", default=",".join(lab_config.ARMS))
+    parser.add_argument("--policies", default="none,epsilon,thompson,holdout,ips")
     parser.add_argument("--weeks", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)

@@ -23,7 +23,7 @@ _SHOWN = ("satisfied_s", "regret_s", "coverage", "gini", "creators", "topic_entr
 def feedback_loop(
     weeks: Annotated[int, typer.Option(help="Simulated weeks of serve, log, retrain.", min=1)] = 8,
     policies: Annotated[
-        str, typer.Option(help="Some of none,epsilon,thompson,holdout,ips; and served: Thompson sampling as in service.")
+        str, typer.Option(help="Some of none,epsilon,thompson,holdout,ips; Thompson sampling also as topics,linear,served.")
     ] = "none,epsilon,thompson,holdout,ips",
     seeds: SeedsOption = 3,
     preset: Annotated[str, typer.Option(help="World and model sizes: tiny | lab")] = "lab",

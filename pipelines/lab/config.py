@@ -28,8 +28,9 @@ class Arm:
     name: str
     epsilon: float = 0.0
     """Probability that a slot is drawn from the explorer's pool."""
-    thompson: Literal["", "beta", "served"] = ""
-    """Order by samples of what each video's click rate may be: as `pipelines.lab.policies` or as `serving.thompson` has it."""
+    thompson: Literal["", "beta", "topics", "linear", "served"] = ""
+    """Order by samples of what each video's click rate may be, as `pipelines.lab.spreads` has it: per video, per topic, or
+    linear over video vectors; or as `serving.thompson` has it."""
     holdout: float = 0.0
     """Share of pages filled by chance alone; above 0, models learn from these pages only."""
     corrected: bool = False
@@ -44,6 +45,8 @@ ARMS = {
         Arm("thompson", thompson="beta"),
         Arm("holdout", holdout=0.1),
         Arm("ips", epsilon=0.1, corrected=True),
+        Arm("topics", thompson="topics"),
+        Arm("linear", thompson="linear"),
         Arm("served", thompson="served"),
     )
 }

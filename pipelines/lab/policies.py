@@ -1,17 +1,12 @@
 """The laboratory's ways to serve, each a `core.policy.Policy` over the serving code, with exact propensities.
 
-    none, epsilon, ips   the recommender itself; its explorer draws slots
-    thompson             the recommender's best candidates, ordered by utility + what is not known of their click rates
-    served               the recommender itself, exploring as `serving.thompson` does in service
-    holdout              a share of pages with every slot drawn from the explorer's pool, the rest without chance
+    none, epsilon, ips          the recommender itself; its explorer draws slots
+    thompson, topics, linear    the recommender's best candidates, ordered by utility + what is not known of their click rates
+    served                      the recommender itself, exploring as `serving.thompson` does in service
+    holdout                     a share of pages with every slot drawn from the explorer's pool, the rest without chance
 
-Thompson sampling as `thompson` has it: the ranker is the mean, and a video's own log the spread,
-
-    score_m(viewer, v) = utility(viewer, v) + logit(rate_m(v)) − logit(mean rate(v))
-    rate(v) ~ Beta(a + clicks, b + impressions − clicks)
-
-with M stored samples, drawn anew every day; a, b are the mean rate of all videos, worth `prior_shows` impressions. It takes
-impressions in any slot, for any viewer, as trials of one rate: a coarse posterior, whose spread shrinks at the right speed.
+Thompson sampling takes the ranker as the mean, and what the log leaves open as the spread (`pipelines.lab.spreads`: per video,
+per topic, or linear over video vectors), in M stored samples that are drawn anew every day.
 """
 
 from collections.abc import Sequence
@@ -20,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from core import columns as c
 from core import config as configs
@@ -29,8 +23,10 @@ from core import rng
 from core.clock import DAY_MS
 from core.policy import Policy, Request, Slate
 from data.catalogue import Catalogue
-from experiments import policies, posteriors
+from experiments import policies
+from pipelines.lab import spreads
 from pipelines.lab.config import Arm, LabConfig
+from pipelines.lab.spreads import Spread
 from serving.activity import LiveActivity
 from serving.config import ServingConfig
 from serving.live import LiveRelease
@@ -56,9 +52,17 @@ def serving_policy(arm: Arm, live: LiveRelease, config: LabConfig, seed: int, lo
     usual = recommender(live, seeded, arm.epsilon)
     if arm.holdout:
         return Holdout(usual, recommender(live, seeded, 1.0, HOLDOUT), arm.holdout, seed)
-    if arm.thompson == "beta":
-        return Thompson(usual, live.loaded.catalogue, config, seed, log)
+    if arm.thompson:
+        return Thompson(usual, live.loaded.catalogue, config, seed, log, _spread_of(arm, live, config))
     return usual
+
+
+def _spread_of(arm: Arm, live: LiveRelease, config: LabConfig) -> Spread:
+    if arm.thompson == "topics":
+        return spreads.per_topic(live.loaded.catalogue.category, config.prior_shows)
+    if arm.thompson == "linear":
+        return spreads.linear(live.loaded.video_VD, config.prior_shows)
+    return spreads.per_video(config.prior_shows)
 
 
 class Holdout:
@@ -80,8 +84,11 @@ class Holdout:
 class Thompson:
     """See the module. `observe` what happened, and tomorrow's samples know it."""
 
-    def __init__(self, inner: Policy, catalogue: Catalogue, config: LabConfig, seed: int, log: pl.DataFrame) -> None:
+    def __init__(
+        self, inner: Policy, catalogue: Catalogue, config: LabConfig, seed: int, log: pl.DataFrame, spread: Spread
+    ) -> None:
         self._inner, self._catalogue, self._config, self._seed = inner, catalogue, config, seed
+        self._sampled = spread
         self._shows, self._clicks = np.zeros(len(catalogue)), np.zeros(len(catalogue))
         self._day, self._spread_MV = -1, np.zeros((0, 0))
         self.observe(log)
@@ -121,14 +128,8 @@ class Thompson:
     def _spread(self, day: int) -> NDArray[np.float64]:
         """[M, V] how far each sample of a video's log-odds lies from its mean; of one day."""
         if day != self._day:
-            shows = np.maximum(self._shows, self._clicks)
-            rate = (self._clicks.sum() + 1.0) / (shows.sum() + 10.0)
-            prior = (self._config.prior_shows * rate, self._config.prior_shows * (1 - rate))
-            sample = posteriors.beta_samples(
-                self._clicks, shows, int(rng.stream(self._seed, "day", day).integers(2**31)), prior=prior
-            )
-            mean = (prior[0] + self._clicks) / (sum(prior) + shows)
-            self._day, self._spread_MV = day, logit(np.clip(sample, 1e-4, 1 - 1e-4)) - logit(mean)
+            seed = int(rng.stream(self._seed, "day", day).integers(2**31))
+            self._day, self._spread_MV = day, self._sampled(self._clicks, self._shows, seed)
         return self._spread_MV
 
 

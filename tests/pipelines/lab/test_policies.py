@@ -8,11 +8,13 @@ from core.policy import Request, Slate
 from data.dataset import conform
 from experiments import policies
 from pipelines.lab import config as lab_config
+from pipelines.lab import spreads
 from pipelines.lab.policies import Holdout, Thompson
 from serving import fakes
 
 CONFIG = lab_config.tiny()
 CATALOGUE = fakes.catalogue(40)
+SPREAD = spreads.per_video(CONFIG.prior_shows)
 REQUESTS = [Request(f"r{i}", viewer_id=i, at=1_000, k=10) for i in range(60)]
 
 
@@ -46,7 +48,7 @@ def shown(times: int) -> pl.DataFrame:
 
 
 def test_thompson_reorders_the_shortlist_with_exact_propensities():
-    policy = Thompson(Ranked(), CATALOGUE, CONFIG, 1, shown(20))
+    policy = Thompson(Ranked(), CATALOGUE, CONFIG, 1, shown(20), SPREAD)
     slates = policy.recommend(REQUESTS)
     shortlist = CATALOGUE.video_ids[: CONFIG.shortlist]
     chosen = np.array([[shortlist.tolist().index(v) for v in slate.video_ids] for slate in slates])
@@ -61,13 +63,13 @@ def test_thompson_reorders_the_shortlist_with_exact_propensities():
 
 
 def test_what_is_well_known_is_left_in_its_order():
-    known, unknown = (Thompson(Ranked(), CATALOGUE, CONFIG, 1, shown(times)) for times in (5_000, 10))
+    known, unknown = (Thompson(Ranked(), CATALOGUE, CONFIG, 1, shown(times), SPREAD) for times in (5_000, 10))
     explored = [np.mean([slate.exploration.mean() for slate in policy.recommend(REQUESTS)]) for policy in (known, unknown)]
     assert explored[0] < 0.5 * explored[1]
 
 
 def test_thompson_learns_from_one_day_to_the_next():
-    policy = Thompson(Ranked(), CATALOGUE, CONFIG, 1, shown(10))
+    policy = Thompson(Ranked(), CATALOGUE, CONFIG, 1, shown(10), SPREAD)
     before = policy._spread(0).std()
     policy.observe(shown(5_000))
     assert policy._spread(0).std() == before
