@@ -271,6 +271,11 @@ class LiveReleases:
         """See how many viewers' states are held; walks all keys of the store. Raises StoreUnavailable."""
         self.viewers_held = self.running.opened.store.size()
 
+    def warm(self) -> None:
+        """Compute the features of all videos of every release that answers, where a new period of theirs has begun."""
+        for each in self.running.releases:
+            each.release.features.warm(self._clock.now())
+
     @property
     def trials(self) -> Trials:
         """What is tried beside the live release."""

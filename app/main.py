@@ -45,6 +45,8 @@ _ABOUT = (
 
 MERGE_EVERY_S = 300.0
 """How long vectors of uploads wait beside the index; every search looks through them exactly."""
+WARM_EVERY_S = 5.0
+"""How long after a new period has begun pages may have to compute the features of their videos."""
 COUNT_EVERY_S = 60.0
 """How old the count of viewers may be whose states are held."""
 
@@ -123,10 +125,11 @@ def _around(live: LiveReleases, log: OwnLog, clock: Clock, space: Path, settings
         scoreboard.remember(record)
 
     shadow = Shadow(Recorder(lambda: live.trials.subjects(), keep), lambda: live.trials.config.record)
-    scoreboard = Scoreboard(log, lambda: live.trials, shadow)
+    scoreboard = Scoreboard(log, lambda: live.trials, shadow, lambda: writer.written)
     watchers = (
         Watcher(live.refresh),
         Watcher(live.merge, MERGE_EVERY_S, "merge of indexes"),
+        Watcher(live.warm, WARM_EVERY_S, "video features"),
         Watcher(live.count_viewers, COUNT_EVERY_S, "count of viewers"),
     )
     impressions = ImpressionLogger(log, clock, also=shadow.put)

@@ -37,12 +37,23 @@ class OnlineFeatures:
         viewers: ViewerTable,
         store: OnlineStore,
         videos: VideoState,
+        matrix: VideoMatrix | None = None,
     ) -> None:
+        """Of one release; `matrix` where that of `videos` is there already."""
         self.schema: FeatureSchema = definitions.schema(catalogue, viewers)
         self._definitions, self._catalogue, self._viewers = definitions, catalogue, viewers
         self._store, self._videos = store, videos
-        self._matrix = VideoMatrix(definitions, catalogue, videos)
+        self._matrix = VideoMatrix(definitions, catalogue, videos) if matrix is None else matrix
         self._cross = CrossReader(definitions, catalogue, viewers)
+
+    def over(self, catalogue: Catalogue, videos: VideoState) -> "OnlineFeatures":
+        """Over a catalogue with more videos at its end, and their state."""
+        matrix = self._matrix.over(catalogue, videos)
+        return OnlineFeatures(self._definitions, catalogue, self._viewers, self._store, videos, matrix)
+
+    def warm(self, at: int) -> None:
+        """Compute what pages at this instant may ask of any video, so that none has to."""
+        self._matrix.warm(at)
 
     def viewer_part(self, viewer_ids: Ints, at: Ints) -> ViewerPart:
         """Everything about the viewers, in one round trip. viewer_ids, at: [B]

@@ -2,7 +2,8 @@
 
 Of a video's features most stay what they are until an event counts (`VideoState.version` moves) or its tile is over (a new
 period begins); only those that measure time since something move by themselves, and are read anew. Whoever counts events
-brings their rows up to date right after (`refresh`), so a page costs one gather. The formulas are the declared ones either way.
+brings their rows up to date right after (`refresh`), and a thread beside requests all others when a period has begun (`warm`),
+so a page costs one gather. The formulas are the declared ones either way.
 Safe for many readers beside one writer: a row's version is read before its counters, so that a value computed while an event
 was being counted is not taken for the newer one.
 
@@ -23,12 +24,15 @@ from features.schema import Floats
 from features.tiles import Ints
 from features.video_state import VideoState
 
+_BLOCK = 4_096
+"""Rows that `warm` reads at a time; a page that needs one of them meanwhile waits for that long."""
+
 
 class VideoMatrix:
     """Reads the declared video features."""
 
     def __init__(self, definitions: Definitions, catalogue: Catalogue, state: VideoState) -> None:
-        self._features, self._catalogue, self._state = definitions.video, catalogue, state
+        self._definitions, self._features, self._catalogue, self._state = definitions, definitions.video, catalogue, state
         self._period_ms = math.gcd(*(spec.tile_ms for spec in state.sums))
         self._moving = [column for column, feature in enumerate(self._features) if feature.moves]
         self._values_VF = np.zeros((len(catalogue), len(self._features)), dtype=np.float32)
@@ -59,6 +63,19 @@ class VideoMatrix:
             facts = self._facts(rows[None], np.array([at]))
             self._values_VF[rows] = matrix(self._features, facts, (1, len(rows)))[0]
             self._period_V[rows], self._version_V[rows] = period, version
+
+    def warm(self, at: int) -> None:
+        """Bring every row up to date, block by block."""
+        for begin in range(0, len(self._period_V), _BLOCK):
+            self.refresh(np.arange(begin, min(begin + _BLOCK, len(self._period_V)), dtype=np.int32), at)
+
+    def over(self, catalogue: Catalogue, state: VideoState) -> "VideoMatrix":
+        """Over a catalogue with more videos at its end, and its state; what is known of the others stays known."""
+        longer, known = VideoMatrix(self._definitions, catalogue, state), len(self._period_V)
+        # Versions before values, as everywhere: what is written in between looks old, and is read anew.
+        longer._version_V[:known], longer._period_V[:known] = self._version_V, self._period_V
+        longer._values_VF[:known] = self._values_VF
+        return longer
 
     def _stale(self, rows_N: Codes, period: int) -> NDArray[np.bool_]:
         changed: NDArray[np.bool_] = self._version_V.take(rows_N) != self._state.version.take(rows_N)

@@ -8,6 +8,7 @@ Watch is scaled by Σ watched / Σ predicted. Knows nothing of the model, of hea
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,8 +30,13 @@ class Curve:
 
     def __call__(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
         """Probabilities, same shape as `logits`."""
-        flat = np.interp(logits.ravel(), self.raw, self.calibrated)
+        flat = np.interp(logits.ravel(), *self._knots)
         return np.asarray(_sigmoid(flat), dtype=np.float32).reshape(logits.shape)
+
+    @cached_property
+    def _knots(self) -> tuple[Floats, Floats]:
+        """Both as arrays: making these takes longer than reading a page's logits off them."""
+        return np.asarray(self.raw, dtype=np.float64), np.asarray(self.calibrated, dtype=np.float64)
 
 
 @dataclass(frozen=True)

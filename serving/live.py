@@ -52,7 +52,7 @@ class LiveRelease:
 
     def over(self, loaded: LoadedRelease) -> "LiveRelease":
         """The same service over parts with more videos at their end; only the result may be fed from now on."""
-        features = OnlineFeatures(loaded.definitions, loaded.catalogue, loaded.viewers, self.store, loaded.video_state)
+        features = self.features.over(loaded.catalogue, loaded.video_state)
         suppressed = self.suppressed.over(loaded.catalogue)
         base = _base(loaded, features, LiveActivity(loaded.video_state, self.of_now), suppressed, self.base.config)
         grown = replace(self, loaded=loaded, features=features, suppressed=suppressed, base=base)

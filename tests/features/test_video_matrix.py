@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import events as ev
+from data.catalogue import Catalogue
 from features.definitions import default_definitions
 from features.facts import VideoFacts
 from features.kinds import matrix
@@ -56,6 +59,33 @@ def test_a_second_look_computes_nothing(monkeypatch):
     kept.read(rows, np.array([T]))
     monkeypatch.setattr(VideoState, "totals", lambda *_: pytest.fail("counters were read"))
     kept.read(rows, np.array([T + 1]))
+
+
+def test_what_was_warmed_is_not_computed_by_a_page(monkeypatch):
+    monkeypatch.setattr("features.video_matrix._BLOCK", 3)
+    state = VideoState.empty(CATALOGUE, DEFINITIONS)
+    count(state, row(ev.CLICK, T, video_id=104))
+    kept, rows, at = VideoMatrix(DEFINITIONS, CATALOGUE, state), np.arange(10, dtype=np.int32)[None], np.array([T + 1])
+    expected = direct(state, rows, at)
+    kept.warm(T + 1)
+    monkeypatch.setattr(VideoState, "totals", lambda *_: pytest.fail("counters were read"))
+    np.testing.assert_array_equal(kept.read(rows, at), expected)
+
+
+def test_a_longer_catalogue_keeps_what_is_known_and_knows_the_new_ones(monkeypatch):
+    few = Catalogue.of(CATALOGUE.frame.head(6))
+    state = VideoState.empty(few, DEFINITIONS)
+    state.add(EventArrays.of(logs.frame([row(ev.CLICK, T, video_id=104)]), few))
+    kept = VideoMatrix(DEFINITIONS, few, state)
+    kept.warm(T + 1)
+    fill = (0, len(CATALOGUE) - len(few))
+    more = replace(state, counts=np.pad(state.counts, (fill, (0, 0))), version=np.pad(state.version, fill))
+    longer = kept.over(CATALOGUE, more)
+    rows, at, asked = np.arange(10, dtype=np.int32)[None], np.array([T + 1]), []
+    expected, before = direct(more, rows, at), VideoState.totals
+    monkeypatch.setattr(VideoState, "totals", lambda self, rows, at: asked.append(rows.tolist()) or before(self, rows, at))
+    np.testing.assert_array_equal(longer.read(rows, at), expected)
+    assert asked == [[[6, 7, 8, 9]]]
 
 
 def test_an_event_counted_while_a_row_is_computed_is_not_lost(monkeypatch):
