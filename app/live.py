@@ -6,8 +6,9 @@ log, and a swap or a crash can neither lose nor double a count.
 What is tried beside it (`trials`) goes with the live release: a swap begins it anew.
 
 An upload in the log makes the release longer (`serving.fresh_videos`), and what routes read (`Live`) is made anew, as one
-reference. A release that takes over is compared with the one before, which stays warm: still fed, and back with one call; for
-an hour after that, the service goes back by itself when people click clearly less (`probation`).
+reference. A release that takes over was tried out in a process of its own (`rehearsal`), where it cannot slow requests. The one
+before stays warm: still fed, and back with one call; for an hour after that, the service goes back by itself when people click
+clearly less (`probation`).
 """
 
 import logging
@@ -20,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from app import permits
+from app import permits, rehearsal
 from app.cards import Cards
 from app.freshness import ages
 from app.probation import Probation
@@ -36,7 +37,6 @@ from data import tombstones
 from data.catalogue import Catalogue
 from features.cluster_store import open_store
 from features.layered_store import LayeredStore
-from serving import verification
 from serving.fresh_videos import GrowingRelease
 from serving.kids_mode import KidsMode, config_for_kids
 from serving.live import go_live
@@ -117,14 +117,18 @@ class Running:
 
 
 def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Running]:
-    """A function that puts a release of `root` into service. It raises ReleaseRefused, StoreUnavailable or LogUnavailable."""
+    """A function that puts a release of `root` into service. It raises ReleaseRefused, StoreUnavailable or LogUnavailable.
+
+    The first release is read through here. What comes later must have been rehearsed, since then there are requests.
+    """
 
     serving = threading.Event()
     """Whether there are requests to stay behind: not while the first release is opened."""
 
     def open_release(release_id: str) -> Opened:
-        aside = behind_requests if serving.is_set() else _at_once
-        loaded = aside(partial(load_release, root, release_id, verify=True))
+        known = serving.is_set()
+        aside = behind_requests if known else _at_once
+        loaded = aside(partial(load_release, root, release_id, verify=not known, trusted=known))
         since = open_store(store_url, namespace=f"{release_id}:{new_id()[:8]}")
         store = LayeredStore(loaded.viewer_states(), since)
         growing = GrowingRelease(aside(partial(go_live, loaded, store, fill_store=False, of_now=True)))
@@ -135,10 +139,15 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
         store.settle()
         return Opened(growing, consumer, store, since.breaker)
 
+    def open_challenger(release_id: str) -> Opened:
+        if serving.is_set():
+            rehearsal.rehearse(root, release_id)
+        return open_release(release_id)
+
     def build(release_id: str) -> Running:
         opened = open_release(release_id)
         try:
-            running = Running(root, opened, open_release, log)
+            running = Running(root, opened, open_challenger, log)
         except BaseException:
             opened.close()
             raise
@@ -166,16 +175,12 @@ def _step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
 
 
-def _accept(fresh: Running, live: Running) -> None:
-    behind_requests(partial(verification.require_agreement, fresh.opened.release, live.opened.release))
-
-
 def holder(root: Path, log: EventLog, store_url: str, pointer: str = "live") -> ReleaseHolder[Running]:
-    """What is live, verified against what was, and the one before kept warm. Raises what `builder`'s function raises."""
+    """What is live, rehearsed before it served, and the one before kept warm. Raises what `builder`'s function raises."""
     return ReleaseHolder(
         root,
         builder(root, log, store_url),
-        accept=_accept,
+        rehearse=partial(rehearsal.rehearse, root),
         retire=lambda old: old.retire(),
         keep_warm=True,
         pointer=pointer,

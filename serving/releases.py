@@ -2,8 +2,8 @@
 
 `open_files` refuses a release whose parts do not belong together (rows, widths, feature schema, values that are not finite,
 recall, vectors of another tower), with the reason in plain words, before any request sees it; `load_release` adds the
-manifest's hashes. `ReleaseHolder` builds a release beside the live one and swaps one reference: a request that began with one
-release ends with it. Knows nothing of training or HTTP.
+manifest's hashes, or trusts another process that has asked all this. `ReleaseHolder` has a release tried out, builds it beside
+the live one and swaps one reference: a request that began with one release ends with it. Knows nothing of training or HTTP.
 """
 
 import json
@@ -157,23 +157,26 @@ def by_label(catalogue: Catalogue, config: ServingConfig) -> list[Filter]:
     return found
 
 
-def load_release(root: Path, release_id: str, *, verify: bool = False) -> LoadedRelease:
+def load_release(root: Path, release_id: str, *, verify: bool = False, trusted: bool = False) -> LoadedRelease:
     """Open `root/<release_id>`.
 
     Args:
         root: the folder of releases.
         release_id: which one.
         verify: also read every byte and compare with the manifest.
+        trusted: somebody else has: see that parts fit, and read no numbers through.
 
     Raises:
         ReleaseRefused: a file is missing or broken, or the parts do not belong together.
     """
     found = release.load(root, release_id, verify=verify)
-    return open_files(found.path, release_id=release_id, manifest=found.manifest)
+    return open_files(found.path, release_id=release_id, manifest=found.manifest, trusted=trusted)
 
 
-def open_files(path: Path, *, release_id: str = "", manifest: release.Manifest | None = None) -> LoadedRelease:
-    """Open the files of a release that may not be published yet.
+def open_files(
+    path: Path, *, release_id: str = "", manifest: release.Manifest | None = None, trusted: bool = False
+) -> LoadedRelease:
+    """Open the files of a release that may not be published yet; `trusted` as in `load_release`.
 
     Raises:
         ReleaseRefused: see `load_release`.
@@ -184,7 +187,9 @@ def open_files(path: Path, *, release_id: str = "", manifest: release.Manifest |
         raise
     except Exception as error:  # every library has its own way to say that a file is broken
         raise ReleaseRefused(f"the release in {path} cannot be opened: {type(error).__name__}: {error}") from error
-    _check(loaded)
+    _check_shapes(loaded)
+    if not trusted:
+        _check_numbers(loaded)
     return loaded
 
 
@@ -244,24 +249,29 @@ def _check_schema(path: Path, here: str, manifest: release.Manifest | None) -> N
         )
 
 
-def _check(loaded: LoadedRelease) -> None:
-    """Parts that fit the catalogue and each other, and numbers that are numbers."""
+def _check_shapes(loaded: LoadedRelease) -> None:
+    """Parts that fit the catalogue and each other."""
     num_videos, vectors = len(loaded.catalogue), loaded.video_VD
     slots = sum(spec.tiles for spec in loaded.video_state.sums)
     _refuse(vectors.ndim != 2 or len(vectors) != num_videos, f"{len(vectors)} video vectors for {num_videos} videos")
-    _refuse(not np.isfinite(vectors).all(), "video vectors that are not finite")
     _refuse(
         vectors.shape[1] != loaded.encoder.dim,
         f"video vectors of {vectors.shape[1]} and viewer vectors of {loaded.encoder.dim}",
     )
-    norms = np.linalg.norm(vectors, axis=1)
-    _refuse(bool((np.abs(norms - 1) > 1e-3).any()), "video vectors that are not of unit length")
     _refuse(len(loaded.cowatch) != num_videos, f"neighbours of {len(loaded.cowatch)} videos for {num_videos}")
-    _refuse(int(loaded.cowatch.rows_VN.max(initial=-1)) >= num_videos, "neighbours that are not in the catalogue")
     _refuse(
         loaded.video_state.counts.shape != (num_videos, slots),
         f"video counters of shape {loaded.video_state.counts.shape} instead of {(num_videos, slots)}",
     )
+
+
+def _check_numbers(loaded: LoadedRelease) -> None:
+    """Numbers that are numbers, neighbours that there are, and what `serving.verification` asks of files."""
+    num_videos, vectors = len(loaded.catalogue), loaded.video_VD
+    _refuse(not np.isfinite(vectors).all(), "video vectors that are not finite")
+    norms = np.linalg.norm(vectors, axis=1)
+    _refuse(bool((np.abs(norms - 1) > 1e-3).any()), "video vectors that are not of unit length")
+    _refuse(int(loaded.cowatch.rows_VN.max(initial=-1)) >= num_videos, "neighbours that are not in the catalogue")
     if num_videos:
         verification.check_files(loaded)
 
@@ -283,7 +293,7 @@ class ReleaseHolder(Generic[T]):
         root: Path,
         build: Callable[[str], T],
         *,
-        accept: Callable[[T, T], None] = _nothing,
+        rehearse: Callable[[str, str | None], None] = _nothing,
         retire: Callable[[T], None] = _nothing,
         keep_warm: bool = False,
         pointer: str = "live",
@@ -293,7 +303,8 @@ class ReleaseHolder(Generic[T]):
         Args:
             root: the folder of releases.
             build: makes everything that belongs to one release, given its id; raises ReleaseRefused.
-            accept: gets a new one and the live one before the new one serves; raises ReleaseRefused.
+            rehearse: gets the id of a new one, and of the live one to compare it with, before it is built; None where what is
+                asked for is the way back, which is compared with nothing. Raises ReleaseRefused.
             retire: gets what nobody will ask again; requests that began with it may still be running.
             keep_warm: keep the one before in memory, for a rollback without loading; about doubles what releases need.
             pointer: which pointer, or a release id.
@@ -301,7 +312,7 @@ class ReleaseHolder(Generic[T]):
         Raises:
             ReleaseRefused: there is nothing to serve.
         """
-        self._root, self._build, self._accept, self._retire = root, build, accept, retire
+        self._root, self._build, self._rehearse, self._retire = root, build, rehearse, retire
         self._keep_warm, self._pointer = keep_warm, pointer
         self._lock = threading.Lock()
         first = self._named()
@@ -360,18 +371,13 @@ class ReleaseHolder(Generic[T]):
         return found
 
     def _swap(self, release_id: str, *, compare: bool = True) -> None:
-        """Let `release_id` serve. What has served before needs no comparison, nor does what a rollback asks for."""
+        """Let `release_id` serve. What is kept warm has served before, and needs no rehearsal."""
         outgoing, *warm = self._held
         if warm and warm[0][0] == release_id:
             self._held = (warm[0], outgoing)
             return
+        self._rehearse(release_id, outgoing[0] if compare else None)
         fresh = self._build(release_id)
-        try:
-            if compare:
-                self._accept(fresh, outgoing[1])
-        except BaseException:
-            self._retire(fresh)
-            raise
         kept = (outgoing,) if self._keep_warm else ()
         self._held = ((release_id, fresh), *kept)
         for _, gone in warm if self._keep_warm else (outgoing,):

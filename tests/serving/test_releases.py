@@ -37,6 +37,23 @@ def test_a_whole_release_opens_and_knows_what_it_is(release_files, tmp_path):
     assert loaded.search.rows("chess", 5).size == 5
 
 
+def test_of_a_trusted_release_only_what_costs_no_reading_is_asked(release_files, tmp_path):
+    path, digest = release_files
+    published = publish(tmp_path, path, digest)
+    file = published.path / releases.VECTORS
+    sound = np.load(file)
+    np.save(file, sound * 2)
+    with pytest.raises(ReleaseRefused, match="unit length"):
+        load_release(tmp_path, published.release_id)
+    assert load_release(tmp_path, published.release_id, trusted=True).video_VD[0] @ sound[0] == pytest.approx(2, abs=1e-3)
+    np.save(file, sound[:-1])
+    with pytest.raises(ReleaseRefused, match="59 video vectors for 60"):
+        load_release(tmp_path, published.release_id, trusted=True)
+    file.unlink()
+    with pytest.raises(ReleaseRefused, match="is missing"):
+        load_release(tmp_path, published.release_id, trusted=True)
+
+
 def test_the_recommender_over_the_log_ranks_by_what_the_parts_say(release_files, clicks):
     loaded = open_files(release_files[0])
     viewer_ids, at = np.array([1, 2]), np.array([fakes.NOW, fakes.NOW])
@@ -192,10 +209,10 @@ def test_the_one_before_is_kept_warm_and_comes_back_without_being_built(tmp_path
         built.append(release_id)
         return [release_id]
 
-    def accept(fresh, live):
-        compared.append((fresh, live))
+    def rehearse(fresh_id, live_id):
+        compared.append((fresh_id, live_id))
 
-    holder = ReleaseHolder(tmp_path, build, accept=accept, retire=retired.append, keep_warm=True)
+    holder = ReleaseHolder(tmp_path, build, rehearse=rehearse, retire=retired.append, keep_warm=True)
     original = holder.live
     release.point(tmp_path, "live", second)
     newer = holder.reload()
@@ -204,30 +221,44 @@ def test_the_one_before_is_kept_warm_and_comes_back_without_being_built(tmp_path
     assert holder.held == (original, newer)
     release.point(tmp_path, "live", second)
     assert holder.reload() is newer
-    assert (built, retired, compared) == ([first, second], [], [([second], [first])])
+    assert (built, retired, compared) == ([first, second], [], [(second, first)])
     release.point(tmp_path, "live", third)
     holder.reload()
     assert holder.held == ([third], newer)
     assert retired == [original]
 
 
-def test_what_is_not_accepted_is_let_go_and_changes_nothing(tmp_path):
+def test_what_fails_its_rehearsal_is_not_even_built_and_changes_nothing(tmp_path):
     first, second = fake_release(tmp_path, "1"), fake_release(tmp_path, "2")
     release.point(tmp_path, "live", first)
-    retired = []
+    built = []
 
-    def accept(fresh, live):
-        raise ReleaseRefused(f"{fresh} is not like {live}")
+    def rehearse(fresh_id, live_id):
+        raise ReleaseRefused(f"{fresh_id} is not like {live_id}")
 
-    holder = ReleaseHolder(tmp_path, str, accept=accept, retire=retired.append, keep_warm=True)
+    def build(release_id):
+        built.append(release_id)
+        return release_id
+
+    holder = ReleaseHolder(tmp_path, build, rehearse=rehearse, keep_warm=True)
     release.point(tmp_path, "live", second)
-    with pytest.raises(ReleaseRefused, match="is not like"):
+    with pytest.raises(ReleaseRefused, match=f"{second} is not like {first}"):
         holder.reload()
-    assert (holder.held, holder.release_id, retired) == ((first,), first, [second])
+    assert (holder.held, holder.release_id, built) == ((first,), first, [first])
     release.point(tmp_path, "live", first)
     with pytest.raises(ReleaseRefused, match="is not like"):
         holder.promote(second)
-    assert (holder.release_id, release.resolve(tmp_path, "live"), retired) == (first, first, [second, second])
+    assert (holder.release_id, release.resolve(tmp_path, "live"), built) == (first, first, [first])
+
+
+def test_the_way_back_is_rehearsed_without_a_comparison(tmp_path):
+    first, second = fake_release(tmp_path, "1"), fake_release(tmp_path, "2")
+    rehearsed = []
+    for release_id in (first, second):
+        release.point(tmp_path, "live", release_id)
+    holder = ReleaseHolder(tmp_path, str, rehearse=lambda *asked: rehearsed.append(asked))
+    holder.rollback()
+    assert (holder.release_id, rehearsed) == (first, [(first, None)])
 
 
 def test_a_promoted_release_serves_before_the_pointer_says_so(tmp_path):

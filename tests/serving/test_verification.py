@@ -142,20 +142,20 @@ def test_a_broken_release_is_refused_while_the_old_one_serves_on(release_files, 
     files, digest = release_files
     good, bad = publish(tmp_path, files, digest, lambda path: None), publish(tmp_path, files, digest, damage)
     release.point(tmp_path, "live", good)
-    retired = []
-    holder = ReleaseHolder(
-        tmp_path,
-        lambda release_id: go_live(load_release(tmp_path, release_id, verify=True), MemoryStore()),
-        accept=verification.require_agreement,
-        retire=retired.append,
-    )
+
+    def in_service(release_id):
+        return go_live(load_release(tmp_path, release_id, verify=True), MemoryStore())
+
+    def rehearse(fresh_id, live_id):
+        verification.require_agreement(in_service(fresh_id), in_service(live_id))
+
+    holder = ReleaseHolder(tmp_path, in_service, rehearse=rehearse)
     before = holder.live
     release.point(tmp_path, "live", bad)
     with pytest.raises(ReleaseRefused, match=reason):
         holder.reload()
     assert holder.live is before
     assert holder.release_id == good
-    assert before not in retired
     assert holder.live.recommender.recommend(verification.canaries(before.loaded, fakes.NOW, 10))[0].release_id == good
 
 
