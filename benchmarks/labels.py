@@ -1,19 +1,21 @@
 """Programmatic labels: how right they are, against the world's truth, and how fast.
 
-    python -m benchmarks.labels --worlds 6          # 0: the speed alone
+    python -m benchmarks.labels --worlds 6 --plot docs/images/label-model.svg          # 0 worlds: the speed alone
 
 In each of several worlds (`lab`) the labelling functions for clickbait and kids vote on every video. Compared: the label model
 with and without dependencies, majority vote, the single best function (chosen with hindsight, silence counting as no), and
 always saying no. The share of positive videos is taken from 300 videos looked at by chance. Thresholds of the functions were
 set on seeds 7 and 8, which are not among the worlds here. Reported with 95 % t intervals over worlds: accuracy, area under the
-ROC curve, Brier score, and the model's paired differences. Speed: one million videos, 20 functions, from titles and counts to
-probabilities.
+ROC curve, Brier score, the model's paired differences, and its reliability: of the videos that it gives about the same
+probability, the share that are what it says. Speed: one million videos, 20 functions, from titles and counts to probabilities.
 """
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from benchmarks import results_file
+from benchmarks.plot import Panel, Point, draw
 from core import rng
 from core.inference import t_interval
 from data.labels import definitions, functions, label_model
@@ -32,6 +35,10 @@ from data.world.simulate import history
 from data.world.world import World
 
 FIRST_SEED, LOOKED_AT, NUM_VIDEOS = 101, 300, 1_000_000
+_SAID = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
+"""Edges of the probabilities that are looked at together."""
+_OTHERS = {"independent": "no dependencies", "majority": "majority", "best function": "best function"}
+"""What the model is drawn against, and what that is called there."""
 QUESTIONS = {"clickbait": CLICKBAIT, "kids": KIDS}
 Floats = NDArray[np.floating]
 Truth = NDArray[np.bool_]
@@ -41,6 +48,7 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = results_file.parser(__doc__)
     parser.add_argument("--worlds", type=int, default=6)
+    parser.add_argument("--plot", type=Path, default=None, help="write accuracies and reliability here as SVG")
     arguments = parser.parse_args()
     found = []
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.worlds):
@@ -49,6 +57,8 @@ def main() -> None:
     result: dict[str, Any] = {"world": lab().name, "speed": speed()}
     if found:
         result["quality"] = {question: _over_worlds([one[question] for one in found]) for question in QUESTIONS}
+    if found and arguments.plot is not None:
+        arguments.plot.write_text(figure(result["quality"]))
     print(f"speed: {result['speed']}")
     results_file.keep("labels" if found else "labels-speed", result, arguments)
 
@@ -87,7 +97,17 @@ def _compare(frame: pl.DataFrame, those: Sequence[LabellingFunction], truth: Tru
             f"model − {other}.{what}": found[f"model.{what}"] - found[f"{other}.{what}"]
             for what in ("accuracy", "auc", "brier")
         }
-    return {"positive share": float(truth.mean()), **found}
+    return {"positive share": float(truth.mean()), **found, **reliability(ways["model"], truth)}
+
+
+def reliability(probability: Floats, truth: Truth) -> dict[str, float]:
+    """Share of positives among the videos with a probability between two edges; where no video lies, there is none."""
+    bin_V = np.clip(np.searchsorted(_SAID, probability, side="right") - 1, 0, len(_SAID) - 2)
+    return {
+        f"true where {low:g} to {high:g}": float(truth[bin_V == at].mean())
+        for at, (low, high) in enumerate(pairwise(_SAID))
+        if (bin_V == at).any()
+    }
 
 
 def _measured(probability: Floats, truth: Truth) -> dict[str, float]:
@@ -99,7 +119,32 @@ def _measured(probability: Floats, truth: Truth) -> dict[str, float]:
 
 
 def _over_worlds(found: list[dict[str, float]]) -> dict[str, Any]:
-    return {name: t_interval([one[name] for one in found]).to_json() for name in found[0]}
+    return {name: t_interval([one[name] for one in found]).to_json() for name in found[0] if all(name in one for one in found)}
+
+
+def figure(quality: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """How much more accurate the model is than others, and how true its probabilities are; intervals over worlds."""
+    gains = {
+        question: [_point(at, of[f"model − {other}.accuracy"], f"{question}, {other}") for at, other in enumerate(_OTHERS)]
+        for question, of in quality.items()
+    }
+    middles = {f"true where {low:g} to {high:g}": (low + high) / 2 for low, high in pairwise(_SAID)}
+    true = {
+        question: [_point(said, of[name], f"{question}: {name}") for name, said in middles.items() if name in of]
+        for question, of in quality.items()
+    }
+    exact = {"as said": [Point(0.0, 0.0), Point(1.0, 1.0)]}
+    ticks, names = (
+        {at: f"{at:g}" for at in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)},
+        {float(i): n for i, n in enumerate(_OTHERS.values())},
+    )
+    others = Panel("Accuracy of the label model, minus that of", "", "", gains, names, joined=False)
+    sure = Panel("Share of videos that are what the model says", "probability that it gives", "", true | exact, ticks)
+    return draw([others, sure])
+
+
+def _point(x: float, interval: Mapping[str, float], label: str) -> Point:
+    return Point(x, interval["mean"], interval["low"], interval["high"], label)
 
 
 def speed() -> dict[str, float]:

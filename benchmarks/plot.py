@@ -43,6 +43,8 @@ class Panel:
     log_y: bool = False
     y_from: float = 0.0
     """Where a linear y axis begins, unless a point lies below."""
+    joined: bool = True
+    """Whether lines join the points of a series; not where x only names them."""
 
 
 def draw(panels: Sequence[Panel]) -> str:
@@ -97,7 +99,7 @@ def _panel(panel: Panel, colours: Mapping[str, str], left: float) -> str:
         y = from_y(y_from + share / 4 * (y_to - y_from))
         parts.append(f'<text x="{left - 6}" y="{place_y(y) + 4:.1f}" text-anchor="end">{_number(y)}</text>')
     for name, series in panel.series.items():
-        parts += _series(series, colours[name], place_x, place_y)
+        parts += _series(series, colours[name], place_x, place_y, panel.joined)
     return "\n".join(parts)
 
 
@@ -105,9 +107,9 @@ def _number(y: float) -> str:
     return f"{y:,.0f}" if abs(y) >= 1_000 else f"{y:.3g}"
 
 
-def _series(series: Sequence[Point], colour: str, place_x: Place, place_y: Place) -> list[str]:
+def _series(series: Sequence[Point], colour: str, place_x: Place, place_y: Place, joined: bool) -> list[str]:
     corners = " ".join(f"{place_x(point.x):.1f},{place_y(point.y):.1f}" for point in series)
-    parts = [f'<polyline points="{corners}" fill="none" stroke="{colour}" stroke-width="1.6"/>']
+    parts = [f'<polyline points="{corners}" fill="none" stroke="{colour}" stroke-width="1.6"/>'] if joined else []
     for point in series:
         x, y = place_x(point.x), place_y(point.y)
         if point.low is not None and point.high is not None:

@@ -21,3 +21,9 @@ def test_points_lie_where_their_numbers_say_and_series_keep_their_colour():
     assert dots[2].get("fill") == dots[3].get("fill") != dots[0].get("fill")
     assert y[4] < y[3] < y[0]  # 3 of 2 … 5
     assert not re.search(r"href|url\(", draw([first]))  # nothing is fetched
+
+
+def test_points_of_names_are_not_joined():
+    for joined, lines in ((True, 1), (False, 0)):
+        panel = Panel("a", "x", "y", {"one": [Point(0, 0.5), Point(1, 0.7)]}, {0: "this", 1: "that"}, joined=joined)
+        assert len(list(ET.fromstring(draw([panel])).iter(f"{SVG}polyline"))) == lines
