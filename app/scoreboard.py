@@ -1,4 +1,4 @@
-"""What the experiments page shows: every experiment as the log tells it now, and what the shadow's unseen pages say.
+"""What the experiments page shows: every experiment as the log tells it now, what chance fills, and the shadow's unseen pages.
 
 The log is read on from where the last look ended, and only what an analysis needs of it stays in memory. A look happens at most
 every few seconds, however many people ask. Nothing is decided here: `experiments.analysis` and its intervals, which stay valid
@@ -23,14 +23,16 @@ from core import columns as c
 from core import events as ev
 from core.errors import BadInput, SchemaMismatch
 from core.event_log import EventLog, batches
-from experiments import evidence
+from experiments import evidence, exploration
 from experiments.analysis import analyse
 from experiments.config import ExperimentConfig
 from serving import counterfactual, shadow
+from serving.counterfactual import Stored
 from serving.shadow import Shadow
 
 _NEEDED = [
-    c.EVENT_AT, c.KIND, c.ARM, c.VIEWER_ID, c.REQUEST_ID, c.VALUE, c.VIDEO_ID, c.TEAM, c.POSITION, c.DETAIL,
+    c.EVENT_AT, c.KIND, c.ARM, c.VIEWER_ID, c.REQUEST_ID, c.VALUE, c.VIDEO_ID, c.TEAM, c.POSITION, c.DETAIL, c.PROPENSITY,
+    c.EXPLORATION,
 ]  # fmt: skip
 _EVERY_S = 3.0
 _REMEMBERED = 2_000
@@ -39,8 +41,20 @@ _REMEMBERED = 2_000
 class Scoreboard:
     """Reads on, and summarises. Safe for many threads."""
 
-    def __init__(self, log: EventLog, trials: Callable[[], Trials], recorder: Shadow) -> None:
-        self._log, self._trials, self._recorder = log, trials, recorder
+    def __init__(
+        self,
+        log: EventLog,
+        trials: Callable[[], Trials],
+        recorder: Shadow,
+        stored: Callable[[], Stored] = lambda: Stored(0, 0),
+    ) -> None:
+        """Args:
+        log: what happened.
+        trials: what runs.
+        recorder: writes the records down.
+        stored: what they have taken so far.
+        """
+        self._log, self._trials, self._recorder, self._stored = log, trials, recorder, stored
         self._records: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
         self._events = pl.DataFrame(pl.from_arrow(c.EVENTS.empty_table().select(_NEEDED)))
         self._offset, self._looked_s = 0, float("-inf")
@@ -79,8 +93,9 @@ class Scoreboard:
             "experiments": [self._experiment(each, trials.catalogue.frame) for each in config.experiments],
             "record": {
                 "share": config.record, "done": self._num_records, "dropped": self._recorder.dropped,
-                "queued": self._recorder.queued,
+                "queued": self._recorder.queued, "bytes": self._stored().bytes_each,
             },
+            "exploration": [one.to_json() for one in exploration.by_arm(self._events, trials.catalogue.frame)],
             "shadow": [{"release": name, "slices": [one.to_json() for one in found]} for name, found in compared.items()],
         }  # fmt: skip
 

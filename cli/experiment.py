@@ -1,4 +1,4 @@
-"""`upnext experiment …`: plan a test, analyse one, look into the shadow and the records, check the procedure on nothing."""
+"""`upnext experiment …`: plan a test, analyse one, look at chance, shadow and records, check the procedure on nothing."""
 
 from dataclasses import asdict
 from functools import partial
@@ -140,6 +140,34 @@ def shadow(space: SpaceOption = None, json: JsonOption = None) -> None:
 
 
 @app.command()
+def exploration(space: SpaceOption = None, json: JsonOption = None) -> None:
+    """What chance has filled in the live log, arm by arm: its share, the new videos it found room for, and its price."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from cli.console import console, write_json
+    from core import settings
+    from pipelines import experiment as panels
+    from pipelines import spaces
+
+    found = panels.explored(spaces.current(settings.load().var_dir, space))
+    for one in found:
+        others = one.slots - one.explored
+        console.print(f"[bold]{escape(one.arm)}[/]: {one.pages:,} pages, least propensity {one.least_propensity:.2g}")
+        table = Table("", "slots", "share", "new videos", "clicks a slot", box=None)
+        for name, slots, new, clicks in (
+            ("by chance", one.explored, one.new_explored, one.clicks_explored),
+            ("others", others, one.new_others, one.clicks_others),
+        ):
+            table.add_row(name, f"{slots:,}", f"{slots / one.slots:.1%}", f"{new:.1%}", f"{clicks:.4f}")
+        console.print(table)
+        if one.price.mean == one.price.mean:
+            console.print(f"  price of a slot  {one.price.mean:+.4f} clicks ({_range(one.price)}), within its position")
+        console.print(f"  most by chance   {one.most_a_day:,} for one viewer in a day")
+    write_json(json, {"arms": [one.to_json() for one in found]})
+
+
+@app.command()
 def replay(
     space: SpaceOption = None,
     override: Annotated[
@@ -155,9 +183,11 @@ def replay(
     from pipelines import replay as replaying
     from pipelines import spaces
     from pipelines.progress import Stages
+    from serving.counterfactual import stored
 
+    place = spaces.current(settings.load().var_dir, space)
     with Stages(TerminalListener())("replay") as stage:
-        found = replaying.replay(spaces.current(settings.load().var_dir, space), override or [], stage.advance)
+        found, kept = replaying.replay(place, override or [], stage.advance), stored(place.path)
     table = Table("release", "records", "decided again", "same page", "overlap", "RBO", box=None)
     table.columns[0].no_wrap = True
     for one in found.releases:
@@ -167,6 +197,7 @@ def replay(
     for one in found.releases:
         for why, pages in one.left_out.items():
             console.print(f"  [yellow]·[/] {pages:,} pages of {one.release_id} left out: {why}")
+    console.print(f"  {kept.records:,} records, {kept.bytes_each or 0:,.0f} bytes each")
     different = sum(one.decided - one.same for one in found.releases)
     if override:
         _show_value(found.value)
@@ -174,7 +205,7 @@ def replay(
         console.print(f"  [red]✗[/] {different:,} pages did not come out as they were shown")
     elif found.value is not None:
         console.print("  [green]✓[/] every page came out as it was shown, with its propensities")
-    write_json(json, {"set": override or [], **found.to_json()})
+    write_json(json, {"set": override or [], "stored": asdict(kept), **found.to_json()})
 
 
 @app.command()

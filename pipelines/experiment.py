@@ -14,9 +14,11 @@ from core import events as ev
 from core import release
 from core.errors import BadInput, SchemaMismatch
 from data import tombstones, versioning
-from experiments import open_bandit, served
+from data.dataset import Dataset
+from experiments import exploration, open_bandit, served
 from experiments.config import ExperimentConfig
 from experiments.evidence import DAY, KEYS, Preference, panel, preferences, rows
+from experiments.exploration import Explored
 from experiments.panel import Panel
 from experiments.shadow import Comparison
 from pipelines.evaluation.held_out import frame_ids, read_frame
@@ -54,9 +56,8 @@ def from_space(space: Space, experiment: ExperimentConfig) -> Panel:
         BadInput: nobody has been exposed to the experiment yet.
     """
     frames, videos = [], None
-    live = release.resolve(space.releases, "live")
-    if live is not None:
-        dataset = versioning.open_snapshot(space.snapshots, release.load(space.releases, live).manifest.snapshot)
+    dataset = _trained_on(space)
+    if dataset is not None:
         frames, videos = [dataset.events], dataset.videos
     frames += live_events(space)[0]
     if not frames:
@@ -69,6 +70,14 @@ def from_space(space: Space, experiment: ExperimentConfig) -> Panel:
 def interleaved(space: Space, experiment: ExperimentConfig) -> Preference:
     """What viewers preferred on merged pages, from the live log. Raises BadInput when there are none."""
     return preferences(_live_log(space), experiment)
+
+
+def explored(space: Space) -> list[Explored]:
+    """What chance has filled in the live log, arm by arm. Raises BadInput when there is no log."""
+    log, dataset = _live_log(space), _trained_on(space)
+    uploads = log.filter(pl.col(c.KIND) == ev.UPLOAD).select(c.VIDEO_ID, pl.col(c.EVENT_AT).alias(c.UPLOADED_AT))
+    known = [] if dataset is None else [dataset.videos.select(c.VIDEO_ID, c.UPLOADED_AT)]
+    return exploration.by_arm(log, pl.concat([uploads, *known], how="vertical_relaxed"))
 
 
 def unseen(space: Space) -> dict[str, list[Comparison]]:
@@ -125,6 +134,14 @@ def export(space: Space, folder: Path) -> Exported:
     if len(target):
         target.write_csv(files[1])
     return Exported(files[0], len(behaviour), files[1] if len(target) else None, len(target))
+
+
+def _trained_on(space: Space) -> Dataset | None:
+    """What the live release was trained on; None without one."""
+    live = release.resolve(space.releases, "live")
+    if live is None:
+        return None
+    return versioning.open_snapshot(space.snapshots, release.load(space.releases, live).manifest.snapshot)
 
 
 def _live_log(space: Space) -> pl.DataFrame:

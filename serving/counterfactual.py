@@ -156,6 +156,25 @@ def _broken(slate: Slate) -> bool:
     return any(is_fault(reason) for reason in slate.degraded)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What records take on disk."""
+
+    records: int
+    num_bytes: int
+
+    @property
+    def bytes_each(self) -> float | None:
+        """Of a record; None without any."""
+        return self.num_bytes / self.records if self.records else None
+
+
+def stored(space: Path) -> Stored:
+    """All records of a space."""
+    files = sorted((space / FOLDER).glob("*.parquet"))
+    return Stored(sum(pq.read_metadata(file).num_rows for file in files), sum(file.stat().st_size for file in files))
+
+
 class Writer:
     """Rows into files, gathered. Safe for many threads."""
 
@@ -170,6 +189,8 @@ class Writer:
         self._rows: list[dict[str, Any]] = []
         self._began_s = 0.0
         self._lock = threading.RLock()
+        self.written = Stored(0, 0)
+        """By this writer, since it was made."""
 
     def add(self, row: dict[str, Any]) -> None:
         """Take one row."""
@@ -220,6 +241,7 @@ class Writer:
             return
         path = self._folder / f"{_stamp(rows[0]['at'])}-{uuid.uuid4().hex[:8]}.parquet"
         _store(to_table(rows), path)
+        self.written = Stored(self.written.records + len(rows), self.written.num_bytes + path.stat().st_size)
         oldest = _stamp(rows[0]["at"] - self._days * DAY_MS)
         for file in self.files:
             if file.name < oldest:

@@ -89,6 +89,19 @@ function panel(trial) {
   return el("article", { class: "panel" }, el("h2", {}, trial.name), el("p", { class: "muted" }, kind), ...body);
 }
 
+// What chance has filled, arm by arm; the price is in clicks, so below zero it earned some.
+function explored(arms) {
+  const rate = (value) => (value === null ? "–" : percent(value));
+  const rows = arms.map((arm) => {
+    const { mean, low, high } = arm.price;
+    const price = mean === null ? "nothing to compare with" : `${signed(mean, percent)}${low === null ? "" : ` [${signed(low, percent)}, ${signed(high, percent)}]`}`;
+    return el("tr", {}, el("th", { scope: "row" }, arm.arm), el("td", {}, figure(arm.pages)), el("td", {}, `${percent(arm.share)} of ${figure(arm.slots)}`), el("td", {}, figure(arm.most_a_day)),
+      el("td", {}, `${rate(arm.new_explored)} / ${rate(arm.new_others)}`), el("td", {}, `${rate(arm.clicks_explored)} / ${rate(arm.clicks_others)}`), el("td", {}, price), el("td", {}, arm.least_propensity.toPrecision(2)));
+  });
+  return el("article", { class: "panel" }, el("h2", {}, "What chance fills"), el("p", { class: "muted" }, "Slots that exploration decided, and the others. The price is what such a slot loses in clicks against slots of its position that chance left alone."),
+    table(["arm", "pages", "slots by chance", "most per viewer and day", "new videos: chance / others", "clicks: chance / others", "price of a slot", "least propensity"], rows));
+}
+
 function unseen({ release, slices }) {
   const ms = (p50, p99) => `${figure(Number(p50.toFixed(1)))} / ${figure(Number(p99.toFixed(1)))}`;
   const rows = slices.map((s) => el("tr", {}, el("th", { scope: "row" }, s.slice.replaceAll("_", " ")), el("td", {}, figure(s.requests)),
@@ -105,8 +118,8 @@ async function refresh() {
     $("notices").replaceChildren(...(said.problem ? [notice(said.problem)] : []));
     const running = said.experiments.length;
     $("note").textContent = running ? `${running} running · intervals stay valid however often you look` : "Nothing is tried at the moment: write experiments.toml beside the releases.";
-    $("tiles").replaceChildren(...(said.record ? [tile("Held out of everything", percent(said.holdout)), tile("Requests recorded", percent(said.record.share)), tile("Records", figure(said.record.done)), tile("Records dropped", figure(said.record.dropped), said.record.queued ? ` ${said.record.queued} waiting` : "")] : []));
-    $("trials").replaceChildren(...said.experiments.map(panel), ...said.shadow.map(unseen));
+    $("tiles").replaceChildren(...(said.record ? [tile("Held out of everything", percent(said.holdout)), tile("Requests recorded", percent(said.record.share)), tile("Records", figure(said.record.done)), tile("Records dropped", figure(said.record.dropped), said.record.queued ? ` ${said.record.queued} waiting` : ""), tile("Bytes a record", said.record.bytes === null ? "–" : figure(Math.round(said.record.bytes)))] : []));
+    $("trials").replaceChildren(...said.experiments.map(panel), ...(said.exploration?.length ? [explored(said.exploration)] : []), ...said.shadow.map(unseen));
   } catch (error) {
     $("notices").replaceChildren(notice(error.message));
   }

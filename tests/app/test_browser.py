@@ -26,7 +26,19 @@ EFFECT = {"control": 2.0, "treatment": 2.1, "always": INTERVAL}
 BOARD = {
     "problem": "an experiment names a release that is not here",
     "holdout": 0.01,
-    "record": {"share": 0.05, "done": 812, "dropped": 3, "queued": 1},
+    "record": {"share": 0.05, "done": 812, "dropped": 3, "queued": 1, "bytes": 3021.4},
+    "exploration": [
+        {
+            "arm": "split:new", "pages": 400, "slots": 4_000, "share": 0.05, "most_a_day": 6, "new_explored": 0.2,
+            "new_others": 0.02, "clicks_explored": 0.1, "clicks_others": 0.3, "least_propensity": 0.0005,
+            "price": {"mean": 0.15, "low": 0.12, "high": 0.18, "p": 0.0},
+        },
+        {
+            "arm": "holdout", "pages": 4, "slots": 40, "share": 1.0, "most_a_day": 10, "new_explored": 0.1, "new_others": None,
+            "clicks_explored": 0.1, "clicks_others": None, "least_propensity": 0.002,
+            "price": {"mean": None, "low": None, "high": None, "p": None},
+        },
+    ],
     "experiments": [
         {
             **ROWS, "name": "split", "interleaving": "", "mismatch": True,
@@ -217,8 +229,9 @@ def test_operations_draws_the_waterfall(page, url):
 def test_experiments_show_what_runs_and_how_sure_it_is(page, url):
     page.get(f"{url}/ops/experiments")
     wait(page, lambda p: not p.find_elements("css selector", "[aria-busy=true]"))
-    assert len(page.find_elements("css selector", "#trials .panel")) == 4
+    assert len(page.find_elements("css selector", "#trials .panel")) == 5
     assert find(page, ".notice").text.endswith("names a release that is not here")
+    says(page, "#tiles", "3,021")
     for part in (
         "do not match the shares",
         "got worse",
@@ -226,6 +239,8 @@ def test_experiments_show_what_runs_and_how_sure_it_is(page, url):
         "too few viewers yet",
         "No preference can be told",
         "Waiting: nobody",
+        "+15 % [+12 %, +18 %]",
+        "nothing to compare with",
     ):
         says(page, "#trials", part)
     assert len(page.find_elements("css selector", "svg.interval .guess")) == 3

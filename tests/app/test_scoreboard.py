@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from core.clock import DAY_MS
 from core.policy import Request
 from experiments.config import AnalysisConfig, ExperimentConfig, ExperimentsConfig, MetricConfig
 from serving import fakes
-from serving.counterfactual import Recorder, Subjects
+from serving.counterfactual import Recorder, Stored, Subjects
 from serving.recommender import Recommender
 from serving.shadow import Shadow
 
@@ -40,7 +41,8 @@ def board():
     config = ExperimentsConfig((SPLIT, DUEL), holdout=0.02, record=0.25)
     trials = SimpleNamespace(config=config, problem=None, catalogue=fakes.catalogue(5))
     log = fakes.MemoryLog()
-    found = Scoreboard(log, lambda: trials, Shadow(lambda request, slate: None, lambda: 0.25))
+    shadow = Shadow(lambda request, slate: None, lambda: 0.25)
+    found = Scoreboard(log, lambda: trials, shadow, lambda: Stored(4, 10_000))
     found.log, found.trials = log, trials
     return found
 
@@ -51,6 +53,7 @@ def test_before_anybody_came_everything_waits(board):
     assert "no impression in the log carries an arm of 'ranker'" in said["experiments"][0]["waits"]
     assert "no page in the log was interleaved for 'duel'" in said["experiments"][1]["waits"]
     assert (said["holdout"], said["record"]["share"], said["shadow"]) == (0.02, 0.25, [])
+    assert (said["record"]["bytes"], said["exploration"]) == (2_500.0, [])
 
 
 def test_arms_and_their_effect_come_from_the_log(board):
@@ -79,6 +82,14 @@ def test_a_look_is_kept_for_a_moment_and_the_log_is_read_on(board, monkeypatch):
     monkeypatch.setattr("app.scoreboard._EVERY_S", 0.0)
     outcomes = [each["experiments"][1]["preference"]["outcome"] for each in (first, board.summary())]
     assert [(o["wins"], o["losses"], o["ties"]) for o in outcomes] == [(0, 0, 1), (1, 0, 0)]
+
+
+def test_what_chance_filled_comes_from_the_log(board):
+    by_chance = replace(shown(1, 0, "ranker:control", position=1), exploration=True, propensity=0.01)
+    board.log.append(ev.to_table([shown(1, 0, "ranker:control"), by_chance, shown(2, 0, "holdout")]))
+    first, second = board.summary()["exploration"]
+    assert (first["arm"], first["share"], first["least_propensity"]) == ("ranker:control", 0.5, 0.01)
+    assert (second["arm"], second["share"]) == ("holdout", 0.0)
 
 
 def test_the_shadows_pages_are_compared_from_the_latest_records(board):

@@ -84,6 +84,14 @@ def test_a_viewer_with_two_arms_is_found_by_the_panel(tmp_path):
     assert panel.column("watch_s").sum() == 42.5
 
 
+def test_what_chance_filled_knows_uploads_of_the_log(tmp_path):
+    upload = event(ev.Upload, 0, 1, 1, video_id=3)
+    SqliteEventLog(tmp_path / "events.db").append(ev.to_table([upload, *LOG]))
+    found = {one.arm: one for one in panels.explored(Space(tmp_path))}
+    assert (found["other:x+ranker:treatment"].slots, found["other:x+ranker:treatment"].new_others) == (3, pytest.approx(1 / 3))
+    assert (found["control"].pages, found["control"].share) == (3, 0.0)
+
+
 def test_nobody_exposed_is_said(tmp_path):
     with pytest.raises(BadInput, match="no impression in the log carries an arm of 'nothing'"):
         panels.rows(frame(), dataclasses.replace(RANKER, name="nothing"))

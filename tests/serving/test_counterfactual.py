@@ -13,7 +13,7 @@ from features.memory_store import MemoryStore
 from ranking.config import RerankConfig
 from serving import fakes
 from serving.config import ExplorationConfig, ServingConfig
-from serving.counterfactual import FOLDER, Recorder, Subjects, Writer, gives_page, read, replay
+from serving.counterfactual import FOLDER, Recorder, Subjects, Writer, gives_page, read, replay, stored
 from serving.live import go_live
 from serving.recommender import Recommender
 from serving.releases import open_files
@@ -139,6 +139,19 @@ def test_one_file_an_hour_and_old_ones_go(tmp_path):
     recorded(tmp_path, requests(1, at=fakes.NOW + 31 * DAY_MS), live)
     assert len(read(tmp_path)) == 1
     assert not list((tmp_path / FOLDER).glob("*.staged"))
+
+
+def test_what_records_take_is_known_of_a_writer_and_of_a_space(tmp_path):
+    assert stored(tmp_path).bytes_each is None
+    writer = Writer(tmp_path / FOLDER, rows=2)
+    recorder = Recorder(lambda: Subjects(lambda request: live, fakes.viewers()), writer.add)
+    live = Recommender(fakes.parts())
+    for request in requests(3):
+        recorder(request, live.recommend([request])[0])
+    assert writer.written.records == 2
+    writer.close()
+    assert writer.written == stored(tmp_path)
+    assert (writer.written.records, writer.written.num_bytes) == (3, sum(file.stat().st_size for file in writer.files))
 
 
 def test_forgotten_viewers_are_not_read(tmp_path):
