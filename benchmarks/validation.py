@@ -69,13 +69,13 @@ def alarms(seeds: range) -> dict[str, Any]:
     for step in (1, 7):
         windows: Counter[str] = Counter()
         for seed in seeds:
-            dataset = _world(_quiet(seed))
+            dataset = quiet_world(seed)
             for day in range(_FIRST, _DAYS - step + 1, step):
                 windows.update(_window(dataset, day, step))
         found[f"windows of {step} days"] = dict(windows)
     broken = Fault(FaultKind.UNIT_CHANGE, from_day=_DAYS - 1, until_day=_DAYS)
     found["seconds become milliseconds"] = dict(_window(_world(replace(_quiet(1), faults=(broken,))), _DAYS - 1, 1))
-    found["half of a day lost"] = dict(_window(_half_lost(_world(_quiet(1))), _DAYS - 1, 1))
+    found["half of a day lost"] = dict(_window(half_lost(quiet_world(1)), _DAYS - 1, 1))
     return found
 
 
@@ -92,6 +92,11 @@ def _window(dataset: Dataset, day: int, days: int) -> Counter[str]:
     return counts
 
 
+def quiet_world(seed: int) -> Dataset:
+    """Six weeks of 2,000 viewers in which nothing breaks."""
+    return _world(_quiet(seed))
+
+
 def _quiet(seed: int) -> WorldConfig:
     return replace(config.lab(), seed=seed, days=_DAYS, impressions=240_000)
 
@@ -100,7 +105,8 @@ def _world(wanted: WorldConfig) -> Dataset:
     return simulate.generate(wanted)
 
 
-def _half_lost(dataset: Dataset) -> Dataset:
+def half_lost(dataset: Dataset) -> Dataset:
+    """The same with half of the last day's events gone, all but the very last one."""
     last = dataset.end_at // DAY_MS * DAY_MS
     kept = (pl.col(c.RECEIVED_AT) < last) | (pl.col(c.EVENT_ID).hash(0) % 2 == 0) | (pl.col(c.RECEIVED_AT) == dataset.end_at)
     return replace(dataset, events=dataset.events.filter(kept))
