@@ -9,10 +9,11 @@ Whatever reads the viewer's columns v of x_l through a matrix M is then affine i
 
     M (v ⊙ g_l) = M (v ⊙ (1 + Σ b_j)) + (M diag(v) [U_1 … U_l]) h
 
-and only the candidate's columns are gated for every candidate. Knows nothing of ids or tables.
+and only the candidate's columns are gated for every candidate. h begins with a column of ones, for what does not depend on the
+candidate: so every sum is a part of a product, and memory is not passed over for it again. Knows nothing of ids or tables.
 
-Shape legend as in `ranking.layout`; S columns that belong to a video, R ranks of the cross layers so far, O outputs of a
-matrix, N = B·K candidates, Z candidate columns of x0.
+Shape legend as in `ranking.layout`; S columns that belong to a video, R ranks of the cross layers so far and the ones before
+them, O outputs of a matrix, N = B·K candidates, Z candidate columns of x0.
 """
 
 from collections.abc import Sequence
@@ -56,14 +57,16 @@ class ServingGraph(nn.Module):
         product_BKE = viewer_BX[:, None, fv : fv + e] * video_BKS[..., content : content + e]
         candidate_BKZ = torch.cat([numbers_BKF, video_BKS, cross_BKC, product_BKE], dim=-1)
         candidate_NZ = gated_NZ = candidate_BKZ.flatten(0, 1)
-        hidden_BKR = numbers_BKF[..., :0]
+        shape_BK = candidate_BKZ.shape[:2]
+        hidden_BKR = candidate_BKZ.new_ones(*shape_BK, 1)
         for down, gate in zip(self.downs, self.gates, strict=True):
-            hidden_BKR = torch.cat([hidden_BKR, down(viewer_BX, gated_NZ, hidden_BKR)], dim=-1)
+            more_NO = down(viewer_BX, gated_NZ, hidden_BKR)
+            hidden_BKR = torch.cat([hidden_BKR, more_NO.unflatten(0, shape_BK)], dim=-1)
             gated_NZ = candidate_NZ * gate(hidden_BKR)
-        trunk = self.trunk[1:](self.first(viewer_BX, gated_NZ, hidden_BKR).flatten(0, 1))
+        trunk = self.trunk[1:](self.first(viewer_BX, gated_NZ, hidden_BKR))
         plain = self.linear(candidate_NZ[:, : self.columns.candidate_numbers])
         logits = torch.addmm(plain, torch.relu(self.towers(trunk)), self.heads_OH)
-        return logits.unflatten(0, candidate_BKZ.shape[:2])
+        return logits.unflatten(0, shape_BK)
 
 
 class Reader(nn.Module):
@@ -71,48 +74,44 @@ class Reader(nn.Module):
 
     viewer_XO: Tensor
     candidate_ZO: Tensor
-    open_X: Tensor
-    up_RX: Tensor
+    gate_RX: Tensor
+    bias_RO: Tensor
 
     def __init__(self, matrix: nn.Linear, before: Sequence[LowRankCross], width: int) -> None:
         """Of the layers `before` it; `width` is the number of viewer columns."""
         super().__init__()
-        weight, (open_W, up_WR) = matrix.weight.detach(), _gate(before, matrix.in_features)
-        self.bias = matrix.bias
+        weight, gate_RW = matrix.weight.detach(), _gate(before, matrix.in_features)
         self.register_buffer("viewer_XO", weight[:, :width].t())
         self.register_buffer("candidate_ZO", weight[:, width:].t())
-        self.register_buffer("open_X", open_W[:width])
-        self.register_buffer("up_RX", up_WR[:width].t())
+        self.register_buffer("gate_RX", gate_RW[:, :width])
+        bias = torch.zeros(len(gate_RW), matrix.out_features)
+        if matrix.bias is not None:
+            bias[0] = matrix.bias.detach()
+        self.register_buffer("bias_RO", bias)
 
     def forward(self, viewer_BX: Tensor, gated_NZ: Tensor, hidden_BKR: Tensor) -> Tensor:
-        """[B, K, O]"""
-        once_BO = torch.matmul(viewer_BX * self.open_X, self.viewer_XO)
-        once_BO = once_BO if self.bias is None else once_BO + self.bias
-        every_NO = torch.matmul(gated_NZ, self.candidate_ZO)
-        each_BRO = torch.matmul(self.up_RX, viewer_BX[..., None] * self.viewer_XO)
-        of_viewer_BKO = once_BO[:, None] + torch.matmul(hidden_BKR, each_BRO)
-        return of_viewer_BKO + every_NO.unflatten(0, hidden_BKR.shape[:2])
+        """[N, O]"""
+        each_BRO = torch.matmul(self.gate_RX, viewer_BX[..., None] * self.viewer_XO) + self.bias_RO
+        of_viewer_BKO = torch.matmul(hidden_BKR, each_BRO)
+        return torch.addmm(of_viewer_BKO.flatten(0, 1), gated_NZ, self.candidate_ZO)
 
 
 class Gate(nn.Module):
     """g_l of the candidate's columns."""
 
-    open_Z: Tensor
-    up_RZ: Tensor
+    gate_RZ: Tensor
 
     def __init__(self, layers: Sequence[LowRankCross], width: int) -> None:
         super().__init__()
-        open_W, up_WR = _gate(layers, layers[0].down.in_features)
-        self.register_buffer("open_Z", open_W[width:])
-        self.register_buffer("up_RZ", up_WR[width:].t())
+        self.register_buffer("gate_RZ", _gate(layers, layers[0].down.in_features)[:, width:])
 
     def forward(self, hidden_BKR: Tensor) -> Tensor:
         """[N, Z]"""
-        return torch.addmm(self.open_Z, hidden_BKR.flatten(0, 1), self.up_RZ)
+        return torch.matmul(hidden_BKR.flatten(0, 1), self.gate_RZ)
 
 
-def _gate(layers: Sequence[LowRankCross], width: int) -> tuple[Tensor, Tensor]:
-    """1 + Σ b_j [W], and [U_1 … U_l] [W, R]."""
+def _gate(layers: Sequence[LowRankCross], width: int) -> Tensor:
+    """1 + Σ b_j, and then [U_1 … U_l] transposed: what h is multiplied by. [R, W]"""
     biases = [layer.up.bias.detach() for layer in layers]
-    ups = [layer.up.weight.detach() for layer in layers]
-    return torch.ones(width) + sum(biases), torch.cat([torch.empty(width, 0), *ups], dim=1)
+    ups = [layer.up.weight.detach().t() for layer in layers]
+    return torch.cat([(torch.ones(width) + sum(biases))[None], *ups])
