@@ -3,7 +3,7 @@
     python -m benchmarks.embeddings cache
     python -m benchmarks.embeddings memory
     python -m benchmarks.embeddings compression --release var/SPACE/releases/ID
-    python -m benchmarks.embeddings swap --space SPACE --rate 20 --seconds 520 --kills 200
+    python -m benchmarks.embeddings swap --space SPACE --rate 20 --seconds 520 --kills 200 [--videos 1900000]
 
 cache         Zipf(1) look-ups through each policy: hit rate of the second half against the closed form (lfu: best possible;
               lru: Che's approximation), and look-ups a second against a plain table in memory. The file is in the page cache.
@@ -14,7 +14,8 @@ memory        A dense table of 12.3 GB, every row written, serves Zipf(1) look-u
 compression   A release's video vectors, compressed after training: recall@100 of videos' neighbours (what the up-next rail
               asks) against the vectors as they are, and bytes.
 swap          Releases that take over under load (`benchmarks.swap`), and publishers that die (`benchmarks.kill_publish`).
-              `p99_ratio` is the pages' p99 while releases take turns over that of the same time without.
+              `p99_ratio` is the pages' p99 while releases take turns over that of the same time without; `swaps` are
+              releases that took over after being loaded.
 """
 
 import resource
@@ -28,12 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import kill_publish, results_file, swap
-from core import rng, settings
+from core import rng
 from embeddings.arithmetic import best_hit_rate, lru_hit_rate
 from embeddings.cache import LFU, LRU, POLICIES, Cache, CacheStats
 from embeddings.compression import ByteRows, HalfRows, HashedRows, QuotientRemainderRows, Rows
 from embeddings.host_table import HostTable
-from pipelines import spaces
+from pipelines.spaces import Space
 
 SEED = 1
 NEIGHBOURS = 100
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--space", default=None, help="dataset to serve, for swap; the last trained one by default")
     parser.add_argument("--rate", type=int, default=20, help="requests per second, for swap")
     parser.add_argument("--seconds", type=int, default=520, help="of load, for swap; the first half is without swaps")
+    parser.add_argument("--videos", type=int, default=None, help="make the release this large first, for swap")
     parser.add_argument("--kills", type=int, default=200, help="publishers that are killed, for swap")
     arguments = parser.parse_args()
     if arguments.part == "compression" and arguments.release is None:
@@ -59,7 +61,9 @@ def main() -> None:
         "cache": measure_caches,
         "memory": measure_memory,
         "compression": lambda: measure_compression(np.load(arguments.release / "video_vectors.npy")),
-        "swap": lambda: measure_swap(arguments.space, arguments.rate, arguments.seconds, arguments.kills),
+        "swap": lambda: measure_swap(
+            swap.served(arguments.space, arguments.videos), arguments.rate, arguments.seconds, arguments.kills
+        ),
     }
     result = parts[arguments.part]()
     arguments.release = arguments.release and arguments.release.name
@@ -185,16 +189,16 @@ def _neighbours(vector_VD: NDArray[np.float32], query_QD: NDArray[np.float32], o
     return np.argpartition(-score, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
 
 
-def measure_swap(space: str | None, rate: int, seconds: int, kills: int) -> dict[str, Any]:
+def measure_swap(space: Space, rate: int, seconds: int, kills: int) -> dict[str, Any]:
     """What viewers notice of releases that take over, and readers of publishers that die."""
-    served = spaces.current(settings.load().var_dir, space)
-    load = swap.measure(served, rate, seconds)
+    load = swap.measure(space, rate, seconds)
     with tempfile.TemporaryDirectory() as folder:
         publish = kill_publish.measure(Path(folder), kills, SEED)
     return {
         "requests": load["pages_asked"],
         "failed_requests": load["failed_pages"],
         "p99_ratio": load["p99_against_control"],
+        "swaps": load["seconds"][swap.SWAP]["times"],
         "kills": publish["kills"],
         "torn_reads": publish["torn_reads"],
         "load": load,

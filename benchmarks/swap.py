@@ -1,16 +1,18 @@
 """Releases swapped and rolled back in the running service under a steady load: does a viewer notice?
 
-    python -m benchmarks.swap --rate 20 --seconds 60 [--other RELEASE_DIRECTORY]
+    python -m benchmarks.swap --rate 20 --seconds 60 [--other RELEASE_DIRECTORY] [--videos 1900000]
 
 Starts the service over a copy of the live release and sends random, open-loop arrivals over HTTP. The first half of the time
 nothing else happens: the control. In the second half one release after the other takes over through the admin routes: loaded
 beside the live one, verified, compared with it, swapped in, rolled back to the one kept warm, swapped in again; between these,
 releases that are broken are offered. Three releases take turns: the live one, `--other` (of another seed, say) or else the same
-towers a month later, and the same towers two months later.
+towers a month later, and the same towers two months later. With `--videos`, the release that serves is made larger first
+(`benchmarks.enlarged`): 1.9 million videos have tables of 2 GB, and three such releases want 20 GB of memory in all.
 
-Afterwards every page is checked against exact scores of the release that it names, of its viewer at its instant: videos of its
-catalogue, the affinities that its viewer vector and its video vectors give, and videos from the two towers that are among the
-nearest of its index. A page that took its parts from two releases fails one of these. Load and service share the cores.
+Afterwards pages, 3,000 at most, are checked against exact scores of the release that each names, of its viewer at its instant:
+videos of its catalogue, the affinities that its viewer vector and its video vectors give, and videos from the two towers that
+are among the nearest of its index. A page that took its parts from two releases fails one of these. Load and service share the
+cores.
 """
 
 import json
@@ -27,12 +29,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks import load, own_service, results_file
+from benchmarks.enlarged import enlarge
 from benchmarks.load import Answer, Visit
 from benchmarks.own_service import Site
 from core import columns as c
 from core import release, rng, settings
 from core.clock import DAY_MS
 from core.ids import to_id, to_ids
+from data.catalogue import ViewerTable
 from features.memory_store import MemoryStore
 from pipelines import spaces
 from pipelines.spaces import Space
@@ -40,14 +44,14 @@ from retrieval import index as indexes
 from retrieval.config import IndexConfig
 from retrieval.encoder import FACTS, VECTORS, Floats, VideoEncoder
 from serving.live import LiveRelease, go_live
-from serving.releases import INDEX, load_release, open_files
+from serving.releases import INDEX, VIEWERS, load_release, open_files
 
-VIEWERS = 100
+NUM_VIEWERS, CHECKED = 100, 3_000
 _TOLERANCE, _INDEX_TOLERANCE = 1e-4, 1e-2
 """Of an affinity, and of one that an index of 16 bits or a graph went by."""
 PAUSE_S = 5.0
 """Between one change of the live release and the next."""
-_SWAP, _ROLLBACK, _FORWARD, _REFUSAL = "load, verify and swap", "roll back", "swap in again", "refusal"
+SWAP, _ROLLBACK, _FORWARD, _REFUSAL = "load, verify and swap", "roll back", "swap in again", "refusal"
 Spans = Mapping[str, list[tuple[float, float]]]
 """What was done → (began, ended), seconds since the load began."""
 
@@ -67,18 +71,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="of load; the first half is without swaps")
     parser.add_argument("--space", default=None, help="dataset to serve; the last trained one by default")
     parser.add_argument("--other", type=Path, default=None, help="directory of another release over the same videos")
+    parser.add_argument("--videos", type=int, default=None, help="make the release this large first")
     arguments = parser.parse_args()
-    space = spaces.current(settings.load().var_dir, arguments.space)
+    space = served(arguments.space, arguments.videos)
     result = measure(space, arguments.rate, arguments.seconds, arguments.other)
     print(json.dumps(result, indent=1))
     results_file.keep(f"swap-{space.name}", result, arguments)
+
+
+def served(name: str | None, num_videos: int | None) -> Space:
+    """The dataset of a name, or the last trained one; made larger on demand."""
+    var_dir = settings.load().var_dir
+    space = spaces.current(var_dir, name)
+    return enlarge(var_dir, space, num_videos) if num_videos else space
 
 
 def measure(space: Space, rate: int, seconds: int, other: Path | None = None, pause_s: float = PAUSE_S) -> dict[str, Any]:
     """Load, swap, check, describe."""
     offered = Releases([], [])
     with own_service.running(space, lambda copy: _publish(copy.releases, other, offered)) as site:
-        one_mib, visits = site.memory_mib(), _visits(site, rate, seconds)
+        one_mib, visits, told = site.memory_mib(), _visits(site, rate, seconds), site.get("/ops/tables/summary")
         answers: list[Answer] = []
         began = time.monotonic()
         client = threading.Thread(target=lambda: answers.extend(load.run(site.port, visits)))
@@ -88,14 +100,16 @@ def measure(space: Space, rate: int, seconds: int, other: Path | None = None, pa
         client.join()
         memory_mib = {"before swaps": one_mib, "peak": site.memory_mib("VmHWM"), "at the end, two kept": site.memory_mib()}
         pages = [json.loads(answer.body) for answer in answers if answer.status == 200]
-        lives = {name: go_live(load_release(site.space.releases, name), MemoryStore()) for name in offered.good}
-    mixed = sum(not belongs(page, lives) for page in pages)
+        checked = rng.stream(1, "checked pages").permutation(len(pages))[:CHECKED]
+        mixed = _mixed(site.space.releases, offered.good, [pages[number] for number in checked])
     waits = _waits(answers, took)
     return {
-        "videos": len(lives[offered.good[0]].loaded.catalogue),
+        "videos": told["index"]["vectors"],
+        "table_bytes": sum(table["bytes"] for table in told["tables"]),
         "pages_asked": len(visits),
         "failed_pages": len(visits) - len(pages),
         "degraded_pages": sum(page["degraded"] for page in pages),
+        "checked_pages": len(checked),
         "mixed_pages": mixed,
         "pages_by_release": Counter(page["release"] for page in pages),
         "page_ms": waits,
@@ -124,7 +138,7 @@ def _publish(root: Path, other: Path | None, offered: Releases) -> None:
 
 def _later(path: Path, days: int) -> None:
     """The same towers, every video encoded `days` later."""
-    loaded, tower, facts = open_files(path), VideoEncoder.load(path), json.loads((path / FACTS).read_text())
+    loaded, tower, facts = open_files(path, trusted=True), VideoEncoder.load(path), json.loads((path / FACTS).read_text())
     facts["at"] += days * DAY_MS
     videos, known = loaded.catalogue, len(tower)  # `benchmarks.enlarged` adds videos that the towers have no row for
     old = tower.encode_rows(np.arange(known, dtype=np.int32), videos.uploaded_at[:known], facts["at"])
@@ -142,11 +156,20 @@ def _other_vectors(path: Path) -> None:
 def _visits(site: Site, rate: int, seconds: int) -> list[Visit]:
     """Viewers of the release who arrive at random and wait for nobody. Nobody sees the pages, so no state changes."""
     live = release.resolve(site.space.releases, "live") or ""
-    viewers = load_release(site.space.releases, live).viewers.frame[c.EXTERNAL_ID][:VIEWERS].to_list()
+    viewers = ViewerTable.load(site.space.releases / live / VIEWERS).frame[c.EXTERNAL_ID][:NUM_VIEWERS].to_list()
     random = rng.stream(1, "arrivals")
     due_s, chosen = np.cumsum(random.exponential(1 / rate, rate * seconds)), random.integers(0, len(viewers), rate * seconds)
     path = "/recommend?k=20&explain=true&preview=true&viewer_id="
     return [Visit(due, f"{path}{viewers[viewer]}") for due, viewer in zip(due_s.tolist(), chosen.tolist(), strict=True)]
+
+
+def _mixed(root: Path, good: Sequence[str], pages: Sequence[Mapping[str, Any]]) -> int:
+    """How many pages are not wholly of the release that they name; one release at a time is in memory."""
+    found = sum(page["release"] not in good for page in pages)
+    for release_id in good:
+        lives = {release_id: go_live(load_release(root, release_id, trusted=True), MemoryStore())}
+        found += sum(not belongs(page, lives) for page in pages if page["release"] == release_id)
+    return found
 
 
 def belongs(page: Mapping[str, Any], lives: Mapping[str, LiveRelease]) -> bool:
@@ -176,7 +199,7 @@ def _exact(live: LiveRelease, viewer_id: int, at: int) -> Floats:
 
 def _take_turns(site: Site, offered: Releases, client: threading.Thread, began: float, pause_s: float) -> Spans:
     """Until the load ends: all that is done to the live release."""
-    took: dict[str, list[tuple[float, float]]] = {name: [] for name in (_SWAP, _ROLLBACK, _FORWARD, _REFUSAL)}
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in (SWAP, _ROLLBACK, _FORWARD, _REFUSAL)}
     root = site.space.releases
 
     def act(name: str, action: str, wanted: int, release_id: str | None = None) -> None:
@@ -193,7 +216,7 @@ def _take_turns(site: Site, offered: Releases, client: threading.Thread, began: 
     while client.is_alive():
         turn += 1
         wanted = offered.good[turn % len(offered.good)]
-        act(_SWAP, "reload", 200, wanted)
+        act(SWAP, "reload", 200, wanted)
         act(_ROLLBACK, "rollback", 200)
         act(_FORWARD, "reload", 200, wanted)
         act(_REFUSAL, "reload", 409, offered.broken[turn % len(offered.broken)])
