@@ -1,14 +1,15 @@
 """The events file into event frames: which rows are broken, what is a duplicate, and which events each row yields.
 
-A row's key is its viewer, video and time (and kind and request where the log has them); the key names its events, so a second
-row with the same key is a duplicate. In a log whose rows are impressions with outcomes, the key is also the request.
+A row's key is its viewer, video and time (and kind and request where the log has them); the key names its events. Of several
+rows with the same key the first one counts. The others are set aside: as duplicates, or as saying something else where they are
+not the very same row. In a log whose rows are impressions with outcomes, the key is also the request.
 """
 
 import polars as pl
 
 from core import columns as c
 from core import events as ev
-from data.quarantine import RawTable
+from data.quarantine import RAW, RawTable
 from data.sources import convert, text
 from data.sources.mapping import IGNORE, Condition, EventColumns
 
@@ -30,7 +31,7 @@ def events_of(spec: EventColumns, table: RawTable, name: str, latest_at: int) ->
         received.alias(_RECEIVED),
     ).with_columns(pl.max_horizontal(_AT, _RECEIVED).alias(_RECEIVED))
     table = table.screen(_rules(spec, conditions, latest_at)).with_columns(_key(spec, name).alias(_KEY))
-    table = table.screen([("duplicate of an earlier row", ~pl.col(_KEY).is_first_distinct())])
+    table = _once_each(table)
     table = _with_remarks(spec, table)
     frame = table.frame.with_columns(
         convert.to_ids(table.frame[VIEWER_TOKEN]).alias(c.VIEWER_ID),
@@ -80,6 +81,17 @@ def _key(spec: EventColumns, name: str) -> pl.Expr:
     parts = [pl.col(VIEWER_TOKEN), pl.col(VIDEO_TOKEN), pl.col(_AT).cast(pl.String)]
     parts += [pl.col(column).fill_null("") for column in (spec.kind, spec.request_id) if column]
     return pl.concat_str(pl.lit(name), *parts, separator=":")
+
+
+def _once_each(table: RawTable) -> RawTable:
+    """Without the rows whose key came before."""
+    again = ~pl.col(_KEY).is_first_distinct()
+    if not table.frame.select(again.any()).item():  # comparing rows is for the few logs that need it
+        return table
+    another = again & (pl.col(RAW) != pl.col(RAW).first().over(_KEY))
+    return table.screen(
+        [("says something else than an earlier row of the same event", another), ("duplicate of an earlier row", again)]
+    )
 
 
 def _with_remarks(spec: EventColumns, table: RawTable) -> RawTable:

@@ -163,10 +163,13 @@ scroll = "ignore"
 
 def test_own_event_ids_are_the_key(write):
     mapping = '[events]\npath = "log.csv"\nviewer_id = "u"\nvideo_id = "v"\ntime = "t"\nevent_id = "id"\nalways = "click"\n'
-    log = "id,u,v,t\na,1,5,1700000000\nb,1,5,1700000000\na,1,6,1700000000\n"
+    log = "id,u,v,t\na,1,5,1700000000\nb,1,5,1700000000\na,1,6,1700000000\na,1,5,1700000000\n"
     found = registry.load("csv", write({"mapping.toml": mapping, "log.csv": log}), max_broken=0.5)
     assert rows(found.dataset.events, "event_id", "video_id") == [("log:a:01", 5), ("log:b:01", 5)]
-    assert found.quarantine.counts == {"duplicate of an earlier row": 1}
+    assert found.quarantine.rows.select("line", "reason").rows() == [
+        (4, "says something else than an earlier row of the same event"),
+        (5, "duplicate of an earlier row"),
+    ]
 
 
 def test_received_is_never_before_it_happened(write):
