@@ -204,8 +204,8 @@ def require_json(request: Request) -> None:
 
 
 def _row(event: EventIn, live: Live, now: int, latest_at: int, new_id: Callable[[], str]) -> dict[str, Any]:
-    video_id = to_id(event.video_id)
-    if live.catalogue.rows(to_ids([event.video_id]))[0] < 0:
+    video_id = None if event.video_id is None else to_id(event.video_id)
+    if event.video_id is not None and live.catalogue.rows(to_ids([event.video_id]))[0] < 0:
         raise BadInput(f"unknown video '{event.video_id}'")
     if event.event_at is not None and event.event_at > latest_at:
         raise BadInput("event_at is more than a day in the future; is the sender's clock right?")

@@ -11,8 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 MAX_K = 100
 MAX_EVENTS = 1_000
 MAX_WATCH_S = 86_400.0
+MAX_LOAD_S = 600.0
 
-ClientKind = Literal["click", "watch", "like", "dislike", "dismiss", "regret", "survey", "subscribe", "unsubscribe"]
+ClientKind = Literal[
+    "click", "watch", "like", "dislike", "dismiss", "regret", "survey", "subscribe", "unsubscribe", "loaded", "failed"
+]
 """Kinds a page may send; impressions are written by the server."""
 
 
@@ -27,7 +30,7 @@ PathId = Annotated[str, Path(min_length=1, max_length=100, description="As the s
 
 
 class EventIn(BaseModel):
-    """Something a viewer did."""
+    """Something a viewer did, or what a page was like for them: how long it took to appear, or that it failed."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -41,7 +44,8 @@ class EventIn(BaseModel):
 
     kind: ClientKind
     viewer_id: Token
-    video_id: Token
+    video_id: Token | None = None
+    """Absent where a page `failed` only."""
     event_id: Token | None = None
     """Dedupe key: sending it twice counts once. The server makes one when absent."""
     request_id: Token | None = None
@@ -50,10 +54,14 @@ class EventIn(BaseModel):
     surface: Annotated[str, Field(max_length=40)] | None = None
     event_at: Annotated[int, Field(ge=0, lt=1 << 62)] | None = None
     value: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    """Seconds for `watch`, 1 to 5 for `survey`."""
+    """Seconds for `watch` and `loaded`, 1 to 5 for `survey`."""
 
     @model_validator(mode="after")
-    def _value_fits_kind(self) -> "EventIn":
+    def _fits_its_kind(self) -> "EventIn":
+        if self.video_id is None and self.kind != "failed":
+            raise ValueError(f"a {self.kind} needs a video_id")
+        if self.kind == "loaded" and not (self.value is not None and 0 <= self.value <= MAX_LOAD_S):
+            raise ValueError(f"a loaded page needs a value between 0 and {MAX_LOAD_S:.0f} seconds")
         if self.kind == "watch" and not (self.value is not None and 0 <= self.value <= MAX_WATCH_S):
             raise ValueError(f"a watch needs a value between 0 and {MAX_WATCH_S:.0f} seconds")
         if self.kind == "survey" and not (self.value is not None and 1 <= self.value <= 5):

@@ -19,6 +19,9 @@ SCHEMA_VERSION = 1
 IMPRESSION, CLICK, WATCH, LIKE, DISLIKE = "impression", "click", "watch", "like", "dislike"
 DISMISS, REGRET, SURVEY, SUBSCRIBE, UNSUBSCRIBE = "dismiss", "regret", "survey", "subscribe", "unsubscribe"
 UPLOAD, REMOVE, LABEL = "upload", "remove", "label"
+LOADED, FAILED = "loaded", "failed"
+OF_PAGES = (LOADED, FAILED)
+"""What a page was like for whoever asked for it: nothing that a viewer did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,14 +143,30 @@ class Label(Event):
     value: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded(Event):
+    """A page stood on the viewer's screen, `load_s` seconds after it was asked for; `video_id` is its first video."""
+
+    kind: ClassVar[str] = LOADED
+    load_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """A page that the viewer asked for did not appear, or broke: the service did not answer, or a script ended by a mistake."""
+
+    kind: ClassVar[str] = FAILED
+
+
 KINDS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (
         Impression, Click, Watch, Like, Dislike, Dismiss, Regret, Survey, Subscribe, Unsubscribe, Upload, Remove, Label,
+        Loaded, Failed,
     )
 }  # fmt: skip
 
-_VALUE_FIELDS = {"watch_s", "rating", "value"}
+_VALUE_FIELDS = {"watch_s", "rating", "value", "load_s"}
 _DETAIL_FIELDS = {"scores", "attributes"}
 
 

@@ -37,6 +37,9 @@ class Measure:
     most: str = WARN
 
 
+_NOT_VIEWING = (ev.UPLOAD, ev.REMOVE, *ev.OF_PAGES)
+
+
 def _kind(*kinds: str) -> pl.Expr:
     return pl.col(c.KIND).is_in(kinds)
 
@@ -53,7 +56,7 @@ def _viewers(name: str, column: str) -> Measure:
 _WATCHED_SHARE = pl.col(c.VALUE) / pl.when(pl.col(c.DURATION_S) > 0).then(pl.col(c.DURATION_S))
 
 MEASURES = (
-    Measure("kind of event", pl.col(c.KIND), ~_kind(ev.UPLOAD, ev.REMOVE)),
+    Measure("kind of event", pl.col(c.KIND), ~_kind(*_NOT_VIEWING)),
     Measure("seconds of a watch", pl.col(c.VALUE), _kind(ev.WATCH), numeric=True, most=FAIL),
     Measure("watched share of the video", _WATCHED_SHARE, _kind(ev.WATCH), numeric=True, most=FAIL),
     Measure("delay of a click or watch, s", pl.col(_DELAY), _kind(ev.CLICK, ev.WATCH), numeric=True),
@@ -85,7 +88,7 @@ class Rows:
     @staticmethod
     def of(dataset: Dataset, most: int) -> "Rows":
         """From the events of as many viewers as give about `most` events; viewers are drawn by a hash of their id."""
-        viewing, share = ~_kind(ev.UPLOAD, ev.REMOVE), most / max(len(dataset.events), 1)
+        viewing, share = ~_kind(*_NOT_VIEWING), most / max(len(dataset.events), 1)
         drawn = pl.col(c.VIEWER_ID).hash(0) < int(share * 2**64) if share < 1 else pl.lit(True)
         needed = [c.KIND, c.EVENT_AT, c.RECEIVED_AT, c.VIDEO_ID, c.VIEWER_ID, c.VALUE, c.POSITION, c.SURFACE, c.SOURCE]
         videos = dataset.videos.select(

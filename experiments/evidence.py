@@ -6,6 +6,7 @@ what was randomised. Columns per viewer and day (UTC):
 
     pages impressions clicks watch_s likes dislikes regrets unsubscribes    sums of the day
     page_ms faulty            the service's time for the day's pages; pages of which a part had failed or was late
+    load_s loads failures     seconds until pages stood on the viewer's screen, how many told so; pages that failed altogether
     videos channels                                                        distinct ones among the day's impressions (diversity)
     returned, returnable      came back within seven days, and whether the log is long enough to know (next-week retention)
 
@@ -39,6 +40,7 @@ KEYS = (c.VIEWER_ID, DAY, c.ARM)
 _WEEK = 7
 _COUNTED = {
     "clicks": ev.CLICK, "likes": ev.LIKE, "dislikes": ev.DISLIKE, "regrets": ev.REGRET, "unsubscribes": ev.UNSUBSCRIBE,
+    "loads": ev.LOADED, "failures": ev.FAILED,
 }  # fmt: skip
 _RANKS = ("rank_a", "rank_b")
 PAGE_MS, FAULTY = "page_ms", "faulty"
@@ -152,6 +154,7 @@ def _sums() -> list[pl.Expr]:
         shown.sum().alias("impressions"),
         *((pl.col(c.KIND) == kind).sum().alias(name) for name, kind in _COUNTED.items()),
         pl.col(c.VALUE).filter(pl.col(c.KIND) == ev.WATCH).sum().alias("watch_s"),
+        pl.col(c.VALUE).filter(pl.col(c.KIND) == ev.LOADED).sum().alias("load_s"),
         pl.col(c.VIDEO_ID).filter(shown).n_unique().alias("videos"),
         *(
             pl.col(c.DETAIL)

@@ -1,7 +1,8 @@
 """Viewers of the world against the running service, over HTTP like anybody else.
 
 They see only what the API answers, and react with the world's true behaviour. Paced by an open loop: a slow answer does not
-slow down the next visitor's arrival, it makes them late. What they do is sent when it happens: a watch when it ends.
+slow down the next visitor's arrival, it makes them late. What they do is sent when it happens: a watch when it ends. Like a
+browser they also tell how long a page took, and which one never came, as soon as the service answers again.
 """
 
 import heapq
@@ -12,6 +13,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ from data.world.world import World
 from pipelines.spaces import Space
 
 _TIMEOUT_S = 5.0
+_MOST_EVENTS = 500
+_NO_ANSWER = (urllib.error.URLError, TimeoutError, ConnectionError)
 
 
 @dataclass
@@ -54,12 +58,26 @@ class Visitors:
     def visit(self, viewer_id: int) -> None:
         """Ask for a home page, decide what to do with it."""
         self.totals.pages += 1
+        asked = time.monotonic()
         try:
             answer = _call(f"{self.url}/recommend?viewer_id={viewer_id}&k=10")
-            self._react(viewer_id, answer["request_id"], to_ids([video["video_id"] for video in answer["videos"]]))
-            self._send_due()
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
+        except _NO_ANSWER:
             self.totals.failures += 1
+            self._tell(viewer_id, {c.KIND: ev.FAILED})
+            return
+        videos = to_ids([video["video_id"] for video in answer["videos"]])
+        if len(videos):
+            page = {c.REQUEST_ID: answer["request_id"], c.VIDEO_ID: int(videos[0])}
+            self._tell(viewer_id, {c.KIND: ev.LOADED, c.VALUE: time.monotonic() - asked, **page})
+        self._react(viewer_id, answer["request_id"], videos)
+        try:
+            self._send_due()
+        except _NO_ANSWER:
+            self.totals.failures += 1
+
+    def _tell(self, viewer_id: int, row: dict[str, Any]) -> None:
+        """Something about a page, as soon as may be."""
+        heapq.heappush(self.due, (self.clock.now(), uuid.uuid4().hex, {c.VIEWER_ID: viewer_id, **row}))
 
     def _react(self, viewer_id: int, request_id: str, video_ids: np.ndarray) -> None:
         if not len(video_ids):
@@ -72,12 +90,18 @@ class Visitors:
             heapq.heappush(self.due, (row[c.RECEIVED_AT], uuid.uuid4().hex, row))
 
     def _send_due(self) -> None:
-        now, ready = self.clock.now(), []
-        while self.due and self.due[0][0] <= now:
-            _, event_id, row = heapq.heappop(self.due)
-            ready.append(_wire(event_id, row))
-        if ready:
-            _call(f"{self.url}/events", {"events": ready})
+        now, ready = self.clock.now(), list[tuple[int, str, dict[str, Any]]]()
+        while self.due and self.due[0][0] <= now and len(ready) < _MOST_EVENTS:
+            ready.append(heapq.heappop(self.due))
+        if not ready:
+            return
+        try:
+            _call(f"{self.url}/events", {"events": [_wire(event_id, row) for _, event_id, row in ready]})
+        except _NO_ANSWER as error:
+            if not (isinstance(error, urllib.error.HTTPError) and error.code < HTTPStatus.INTERNAL_SERVER_ERROR):
+                self.due += ready  # each has an id: sent again, it counts once
+                heapq.heapify(self.due)
+            raise
 
 
 def visits(space: Space, url: str, *, rate: float, seed: int, seconds: float | None) -> Iterator[Totals]:
@@ -97,8 +121,9 @@ def visits(space: Space, url: str, *, rate: float, seed: int, seconds: float | N
 
 
 def _wire(event_id: str, row: dict[str, Any]) -> dict[str, Any]:
-    wire = {name: row[name] for name in (c.KIND, c.REQUEST_ID, c.VALUE) if row[name] is not None}
-    return {"event_id": event_id, "viewer_id": str(row[c.VIEWER_ID]), "video_id": str(row[c.VIDEO_ID]), **wire}
+    wire = {name: row[name] for name in (c.KIND, c.REQUEST_ID, c.VALUE) if row.get(name) is not None}
+    ids = {name: str(row[name]) for name in (c.VIEWER_ID, c.VIDEO_ID) if row.get(name) is not None}
+    return {"event_id": event_id, **ids, **wire}
 
 
 def _call(url: str, body: dict[str, Any] | None = None) -> Any:

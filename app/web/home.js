@@ -4,6 +4,7 @@ import { $, announce, el, notice } from "./dom.js";
 import { eventOf, get, send } from "./api.js";
 import { changeLine, difference } from "./changes.js";
 import { fillList } from "./cards.js";
+import { failed, loaded } from "./health.js";
 import * as memory from "./memory.js";
 
 const PAGE = 24;
@@ -45,7 +46,7 @@ function topics(deed) {
 }
 
 async function feed({ quiet = false } = {}) {
-  const deed = memory.deedOf(viewer);
+  const [deed, asked] = [memory.deedOf(viewer), performance.now()];
   const slate = await get("/recommend", { viewer_id: viewer, k: PAGE, explain: true, topics: topics(deed) });
   const before = memory.homeOf(viewer);
   chooser(slate);
@@ -58,6 +59,7 @@ async function feed({ quiet = false } = {}) {
   $("notices").replaceChildren(...slate.reasons.map((reason) => notice(reason)), ...(change ? [changeLine(change)] : []));
   if (!slate.videos.length) return empty("There is nothing to recommend yet.");
   fillList($("grid"), slate.videos, slate, { onDismiss: (video) => dismiss(video, slate), say: quiet ? undefined : `${slate.videos.length} videos` });
+  loaded(slate, viewer, asked);
 }
 
 async function dismiss(video, slate) {
@@ -88,6 +90,7 @@ async function load() {
   try {
     await (text ? search(text) : category ? browse(category) : feed());
   } catch (error) {
+    failed(viewer);
     const again = el("button", { class: "pill", type: "button", onclick: load }, "Try again");
     $("notices").replaceChildren(notice(error.message, again));
     $("grid").replaceChildren();

@@ -55,6 +55,11 @@ export function rememberHome(id, slate) {
 export const rememberTopics = (id, topics) => write(localStorage, `upnext.topics.${id}`, topics);
 export const topicsOf = (id) => read(localStorage, `upnext.topics.${id}`, { chosen: [], deeds: 0 });
 
+// Pages that failed, until the service was told.
+const MOST_FAILURES = 20;
+export const failures = () => read(localStorage, "upnext.failures", []);
+export const rememberFailures = (events) => write(localStorage, "upnext.failures", events.slice(-MOST_FAILURES));
+
 export const homeOf = (id) => read(sessionStorage, `home.${id}`, null);
 export const rememberDeed = (id, deed) => write(sessionStorage, `deed.${id}`, deed);
 export const deedOf = (id) => read(sessionStorage, `deed.${id}`, null);

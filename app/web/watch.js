@@ -5,6 +5,7 @@ import { avatar } from "./art.js";
 import { beacon, eventOf, get, send } from "./api.js";
 import { changeLine, difference } from "./changes.js";
 import { fillList, watchUrl } from "./cards.js";
+import * as health from "./health.js";
 import { bars, openWhy } from "./why.js";
 import { waterfall } from "./waterfall.js";
 import { Player } from "./player.js";
@@ -34,11 +35,13 @@ function ended() {
 }
 
 async function upNext() {
+  const asked = performance.now();
   const found = await get(`/upnext/${encodeURIComponent(video.video_id)}`, { viewer_id: viewer, k: 12, explain: true });
   memory.rememberSlate(found);
   next = found.videos.length ? { video: found.videos[0], slate: found } : null;
   $("notices").replaceChildren(...found.reasons.map((reason) => notice(reason)));
   fillList($("next"), found.videos, found, { row: true });
+  health.loaded(found, viewer, asked);
   const expected = placed && bars(placed.explain.scores, slate);
   $("facts").replaceChildren(
     ...(expected ? [panel("What the ranker expected", expected)] : []),

@@ -6,6 +6,7 @@ import pytest
 
 from app import fakes
 from app.main import create_app
+from core import events as ev
 from core.clock import SystemClock
 from tests import browsing
 from tests.app.test_reports import REPORTS
@@ -87,6 +88,11 @@ def url(site):
 def browser(tmp_path_factory):
     with browsing.chromium(tmp_path_factory.mktemp("chromium")) as driver:
         yield driver
+
+
+def deeds(site, viewer):
+    """What a viewer did, as opposed to what pages were like."""
+    return [row for row in site.event_log.rows if row["viewer_id"] == viewer and row["kind"] not in ev.OF_PAGES]
 
 
 @pytest.fixture
@@ -173,9 +179,9 @@ def test_a_click_opens_the_watch_page_and_changes_the_next_one(page, url, site):
     find(page, ".brand").click()
     wait(page, lambda p: p.current_url.rstrip("/") == url)
     assert find(page, ".change strong")
-    kinds = wait(page, lambda p: (k := [r["kind"] for r in site.event_log.rows if r["viewer_id"] == 23]) and "watch" in k and k)
+    kinds = wait(page, lambda p: (k := [r["kind"] for r in deeds(site, 23)]) and "watch" in k and k)
     assert kinds == ["click", "like", "watch"]
-    assert {row["position"] for row in site.event_log.rows if row["viewer_id"] == 23} == {3}
+    assert {row["position"] for row in deeds(site, 23)} == {3}
 
 
 def test_a_reload_does_not_count_twice(page, url, site):
@@ -194,7 +200,29 @@ def test_not_interested_asks_for_a_new_page(page, url, site):
     titles(page)
     press(page, '.tool[title="Not interested"]')
     says(page, ".change strong", "after your dismissal")
-    assert [row["kind"] for row in site.event_log.rows if row["viewer_id"] == 31] == ["dismiss"]
+    assert [row["kind"] for row in deeds(site, 31)] == ["dismiss"]
+
+
+def test_pages_tell_how_long_they_took_and_later_that_one_never_came(page, url, site):
+    def told(kind):
+        return [row for row in site.event_log.rows if row["viewer_id"] == 41 and row["kind"] == kind]
+
+    page.get(f"{url}/?viewer_id=41")
+    titles(page)
+    wait(page, lambda p: told("loaded"))
+    assert 0 < told("loaded")[0]["value"] < 60
+    assert told("loaded")[0]["request_id"]
+    page.execute_script("window.kept = window.fetch; window.fetch = () => Promise.reject(new TypeError('offline'))")
+    press(page, "#refresh")
+    says(page, ".notice", "does not answer")
+    assert told("failed") == []
+    page.execute_script("window.fetch = window.kept")
+    press(page, "#refresh")
+    wait(page, lambda p: told("failed"))
+    wait(page, lambda p: len(told("loaded")) == 2)
+    page.get(url)
+    titles(page)
+    assert [row["video_id"] for row in told("failed")] == [None]
 
 
 def test_skip_goes_to_the_next_video(page, url, site):

@@ -50,10 +50,22 @@ def test_integer_ids_are_read_as_text(client, site):
     assert site.event_log.rows[0][c.VIDEO_ID] == 5
 
 
+def test_what_a_page_was_like_is_an_event_too(client, site):
+    failed = {"kind": "failed", "viewer_id": "3", "event_id": "f"}
+    assert post(client, [{**GOOD, "kind": "loaded", "value": 0.8, "event_id": "l"}, failed]).json()["accepted"] == ["l", "f"]
+    assert [(row[c.KIND], row[c.VIDEO_ID], row[c.VALUE]) for row in site.event_log.rows] == [
+        ("loaded", 5, 0.8),
+        ("failed", None, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"kind": "explode"}, "kind"),
+        ({"kind": "loaded"}, "a loaded page needs a value"),
+        ({"kind": "loaded", "value": 10_000}, "a loaded page needs a value"),
+        ({"video_id": None}, "a click needs a video_id"),
         ({"kind": "impression"}, "kind"),
         ({"kind": "upload"}, "kind"),
         ({"kind": None}, "kind"),

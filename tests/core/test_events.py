@@ -12,6 +12,7 @@ EXTRA = {
     },
     ev.WATCH: {"watch_s": 12.5},
     ev.SURVEY: {"rating": 4.0},
+    ev.LOADED: {"load_s": 0.4},
     ev.UPLOAD: {"attributes": {"title": "é", "duration_s": 3}},
     ev.LABEL: {"surface": "clickbait?", "value": 1.0},
 }  # fmt: skip

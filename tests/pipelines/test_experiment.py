@@ -64,6 +64,17 @@ def test_rows_per_viewer_and_day():
     ]
 
 
+def test_what_pages_were_like_counts_for_the_arm():
+    pages = [
+        event(ev.Loaded, 0, 1, 2, video_id=1, load_s=0.5), event(ev.Loaded, 1, 1, 2, video_id=1, load_s=1.5),
+        event(ev.Failed, 0, 1, 2), event(ev.Failed, 0, 8, 2),
+    ]  # fmt: skip
+    found = panels.rows(pl.DataFrame(pl.from_arrow(ev.to_table([*LOG, *pages]))), RANKER)
+    here = found.filter((pl.col(c.VIEWER_ID) == 1) & (pl.col("day") == MONDAY + 2))
+    assert here.select("load_s", "loads", "failures", "watch_s").rows() == [(2.0, 2, 1, 30.0)]
+    assert found["failures"].sum() == 1  # a viewer who was never shown a page is in no arm
+
+
 def test_returning_counts_only_where_the_log_is_long_enough():
     found = panels.rows(frame(), RANKER)
     assert found.select("returnable", "returned").rows() == [
