@@ -65,10 +65,10 @@ def asked(settings: Sequence[str] = SMALL) -> list[str]:
     return ["--preset", "tiny", *(word for setting in settings for word in ("--set", setting))]
 
 
-def attempt(space: Space, settings: Sequence[str] = SMALL) -> Process:
-    """Begin a run, or go on with the one that was begun."""
+def attempt(space: Space, settings: Sequence[str] = SMALL, *options: str) -> Process:
+    """Begin a run, with more options, or go on with the one that was begun."""
     begun = launch.runs(space) if space.pipeline.is_dir() else []
-    what = ("resume", "--space", SPACE) if begun else (*PIPELINE[1:], *asked(settings))
+    what = ("resume", "--space", SPACE) if begun else (*PIPELINE[1:], *options, *asked(settings))
     return upnext(space.path.parent, "pipeline", *what)
 
 

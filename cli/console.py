@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 console = Console(stderr=True, highlight=False)
 
 
 class TerminalListener:
-    """A `pipelines.progress.Listener`: one line per finished stage, a bar for the one that runs."""
+    """A `pipelines.progress.Listener`: one line per finished stage, a bar for each that runs."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -23,24 +23,24 @@ class TerminalListener:
             console=console,
             transient=True,
         )
-        self._task: Any = None
+        self._running: dict[str, TaskID] = {}
 
     def started(self, name: str) -> None:
         """Show a bar."""
         self._progress.start()
-        self._task = self._progress.add_task(name, total=1.0, note="")
+        self._running[name] = self._progress.add_task(name, total=1.0, note="")
 
     def advanced(self, name: str, share: float, note: str) -> None:
         """Move it."""
-        if self._task is not None:
-            self._progress.update(self._task, completed=share, note=note)
+        if name in self._running:
+            self._progress.update(self._running[name], completed=share, note=note)
 
     def finished(self, name: str, seconds: float, note: str) -> None:
         """Replace the bar by a line."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
-        self._progress.stop()
+        if name in self._running:
+            self._progress.remove_task(self._running.pop(name))
+        if not self._running:
+            self._progress.stop()
         console.print(f"  [green]✓[/] {name:<22}[cyan]{seconds:7.1f} s[/]  [dim]{note}[/]")
 
 

@@ -24,9 +24,8 @@ def run(
     preset: Annotated[str, typer.Option(help="tiny | demo | full")] = "demo",
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train with so many seeds; the first is registered.")] = 1,
-    shards: Annotated[
-        int, typer.Option(min=1, help="Make training rows in so many tasks; of use where tasks run at once.")
-    ] = 1,
+    shards: Annotated[int, typer.Option(min=1, help="Make training rows in so many tasks, of some days each.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Tasks that work at a time: rows of several shards, and seeds.")] = 1,
     gates: Annotated[bool, typer.Option(help="Whether the release must pass its gates before it serves.")] = True,
     json: JsonOption = None,
 ) -> None:
@@ -43,7 +42,8 @@ def run(
     log, columns = (None if given is None else str(given.resolve()) for given in (path, mapping))
     space = ingest.open_space(source, path, config, settings.load().var_dir.resolve())
     numbers = tuple(range(config.seed, config.seed + seeds))
-    _work(launch.begin(space, Request(source, config, numbers, gates, log, columns, shards), SystemClock()), json)
+    request = Request(source, config, numbers, gates, log, columns, shards, workers)
+    _work(launch.begin(space, request, SystemClock()), json)
 
 
 @app.command()

@@ -42,7 +42,9 @@ class Request:
     mapping: str | None = None
     """Absolute, of the TOML file that names the columns."""
     shards: int = 1
-    """Among how many tasks the days of training rows are divided, at most. On one machine they work one after the other."""
+    """Among how many tasks the days of training rows are divided, at most."""
+    workers: int = 1
+    """How many tasks of this machine may work at a time: rows of several shards, and seeds."""
 
     def config_of(self, seed: int) -> RunConfig:
         """The config with another seed; as it came for its own."""

@@ -118,8 +118,8 @@ def _watch(folder: Path, listener: Listener, lease: Lease, diary: Journal, offse
 
 def _command(folder: Path) -> list[str]:
     flow = [sys.executable, str(CODE / "pipelines" / "flow.py"), "--no-pylint"]
-    # One task at a time: a training step uses every core, and its memory, by itself.
-    options = ["--run-id-file", str(folder / _RUN_ID), "--max-workers", "1"]
+    # One task at a time where nothing else was asked for: a training step uses every core, and its memory, by itself.
+    options = ["--run-id-file", str(folder / _RUN_ID), "--max-workers", str(job.read(folder).workers)]
     try:
         before = str(int((folder / _RUN_ID).read_text()))
     except (OSError, ValueError):  # no attempt came as far as having a name

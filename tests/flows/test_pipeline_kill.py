@@ -1,4 +1,5 @@
-"""A pipeline run is killed while it trains, goes on, and ends at the release that `upnext train` makes."""
+"""A pipeline run makes its rows in two tasks at once, is killed while it trains, goes on, and ends at the release that `upnext
+train` makes."""
 
 import json
 import subprocess
@@ -20,7 +21,7 @@ from pipelines.spaces import Space
 def killed(trained, tmp_path_factory):
     """(space, run as it was after the kill, release of an undisturbed training)."""
     space = Space(tmp_path_factory.mktemp("killed") / killing.SPACE)
-    child = killing.attempt(space, ())
+    child = killing.attempt(space, (), "--shards", "2", "--workers", "2")
     while not any("train ranker" in found.steps for found in launch.runs(space)):
         assert child.poll() is None, "the run ended before it could be killed"
         time.sleep(0.05)
@@ -42,7 +43,7 @@ def test_it_goes_on_to_the_same_release(killed):
     killing.check_finished(space, wanted)
     (after,) = launch.runs(space)
     assert after.attempts == 2
-    done = ("ingest", "validate", "rows 1", "features", "train retrieval", "index")
+    done = ("ingest", "validate", "rows 1", "rows 2", "features", "train retrieval", "index")
     assert [after.steps[name] for name in done] == [before.steps[name] for name in done]
 
 

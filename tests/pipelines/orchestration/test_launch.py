@@ -1,5 +1,6 @@
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,15 @@ def as_metaflow(monkeypatch, code, **fact):
     """A child that writes one line into the journal and ends."""
     text = STEP.format(fact=repr({"at": 0} | fact), code=code)
     monkeypatch.setattr(launch, "_command", lambda folder: [sys.executable, "-c", text, str(Journal(folder).path)])
+
+
+def test_as_many_tasks_at_a_time_as_were_asked_for_also_when_it_goes_on(space):
+    folder = launch.begin(space, replace(REQUEST, shards=4, workers=3), ManualClock(0))
+    for attempt in ("run", "resume"):
+        command = launch._command(folder)
+        assert attempt in command
+        assert command[command.index("--max-workers") + 1] == "3"
+        (folder / launch._RUN_ID).write_text("17")
 
 
 class Heard(Silent):
