@@ -1,21 +1,23 @@
-"""How many times fewer pages does interleaving need than an A/B test, for the same decision? Measured in the world.
+"""How many times fewer pages does interleaving need than an A/B test, for the same decision? Measured in several worlds.
 
-    python -m benchmarks.interleaving
+    python -m benchmarks.interleaving --worlds 8
 
 Two rankers order the same 40 candidates of each page by the true P(click), disturbed by noise: the first by BASE_NOISE in
 logits, the second by more. The same viewers see both rankers' pages and their team draft. With the viewer as the independent
 unit, the pages that 80 % power at α = .05 takes are
 
     A/B:           (z_{1−α/2} + z_{1−β})² · 2 · (v₁ + v₂) / δ²       δ: difference in clicks a page; v: variance per page
+    with CUPED:    the same, v of clicks a page less θ · (clicks a page before), from PAGES_BEFORE pages of the first ranker
     interleaving:  (z_{1−α/2} + z_{1−β})² · v / Δ²                   Δ: mean preference, −1 to 1
 
 in both arms together. δ and Δ are exact given the pages (the world knows its click probabilities), v comes from simulated
-clicks. Intervals are percentile bootstraps over viewers. `power` repeats each decision on as many pages as were found to be
-needed, by drawing viewers: near .8, a little less where a dozen viewers are enough.
+clicks. Numbers are geometric means over worlds, each with its own viewers, videos and luck, with t intervals of the logarithm.
+`power` repeats each decision on as many pages as were found to be needed, by drawing viewers: near .8, a little less where a
+dozen viewers are enough.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,32 +26,36 @@ from scipy import stats
 
 from benchmarks import results_file
 from core import rng
-from core.clock import HOUR_MS
+from core.clock import DAY_MS, HOUR_MS
+from core.inference import t_interval
 from data.world import config as worlds
 from data.world.behaviour import Pages, click_chance
 from data.world.world import World
 from experiments import interleaving
-from experiments.effects import Sample, difference
-from experiments.ratio import linearised
+from experiments.effects import Sample, cuped, difference
 
 BASE_NOISE = 1.0
 NOISES = (1.05, 1.1, 1.2, 1.4, 1.7, 2.0)
 NUM_CANDIDATES, SLOTS = 40, 10
-PAGES_PER_VIEWER = 5
+PAGES_PER_VIEWER, PAGES_BEFORE = 5, 20
 ALPHA, POWER = 0.05, 0.8
-DRAWS = 400
 POWER_TRIALS = 300
 SEED = 1
+AB, CUPED, INTERLEAVING = "ab", "ab_cuped", "interleaving"
+METHODS = (AB, CUPED, INTERLEAVING)
 
 Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Seen:
     """One pair of rankers on P pages, grouped by viewer."""
 
-    viewer: NDArray[np.int64]
+    viewer: Ids
     """[P] viewer of each page."""
+    before: Floats
+    """[viewers] clicks a page on pages that the first ranker made earlier."""
     expected: Floats
     """[2, P] expected clicks on each ranker's page."""
     clicks: Floats
@@ -63,29 +69,30 @@ class Seen:
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = results_file.parser(__doc__)
-    parser.add_argument("--viewers", type=int, default=2_000, help="viewers who see five pages each")
+    parser.add_argument("--worlds", type=int, default=8, help="at least two, for intervals")
+    parser.add_argument("--viewers", type=int, default=2_000, help="viewers of each who see five pages")
     arguments = parser.parse_args()
-    result = measure(World(worlds.lab()), arguments.viewers)
+    lab = worlds.lab()
+    made = (World(replace(lab, seed=lab.seed + number)) for number in range(arguments.worlds))
+    points = [[_point(watch(world, arguments.viewers, noise), noise) for noise in NOISES] for world in made]
+    result = {
+        "world": lab.name,
+        "worlds": arguments.worlds,
+        "viewers": arguments.viewers,
+        "pages": arguments.viewers * PAGES_PER_VIEWER,
+        "pages_before": arguments.viewers * PAGES_BEFORE,
+        "candidates": NUM_CANDIDATES,
+        "slots": SLOTS,
+        "base_noise": BASE_NOISE,
+        "curve": [over_worlds(each) for each in zip(*points, strict=True)],
+    }
     for point in result["curve"]:
         print(point)
     results_file.keep("interleaving", result, arguments)
 
 
-def measure(world: World, num_viewers: int, noises: Sequence[float] = NOISES) -> dict[str, Any]:
-    """The curve over the second ranker's noise, smallest effect first."""
-    return {
-        "world": world.config.name,
-        "viewers": num_viewers,
-        "pages": num_viewers * PAGES_PER_VIEWER,
-        "candidates": NUM_CANDIDATES,
-        "slots": SLOTS,
-        "base_noise": BASE_NOISE,
-        "curve": [_point(watch(world, num_viewers, noise), noise) for noise in noises],
-    }
-
-
 def watch(world: World, num_viewers: int, noise: float) -> Seen:
-    """Viewers see pages of both rankers and of their team draft."""
+    """Viewers see pages of both rankers and of their team draft; before that, of the first one alone."""
     random = rng.stream(SEED, "interleaving pages", repr(noise))
     viewer = np.repeat(random.permutation(len(world.viewers))[:num_viewers], PAGES_PER_VIEWER)
     at = world.config.end_at - random.integers(0, 24 * HOUR_MS, len(viewer))
@@ -98,11 +105,21 @@ def watch(world: World, num_viewers: int, noise: float) -> Seen:
     clicked = [drawn < chance for drawn, chance in zip(uniforms, chances, strict=True)]
     return Seen(
         viewer=viewer,
+        before=_before(world, viewer[::PAGES_PER_VIEWER], random),
         expected=np.stack([chance.sum(axis=1) for chance in chances[:2]]),
         clicks=np.stack([each.sum(axis=1) for each in clicked[:2]]).astype(np.float64),
         preference=interleaving.credit(merged.team_BK, clicked[2]).astype(np.float64),
         expected_preference=_expected_preference(chances[2], merged.team_BK),
     )
+
+
+def _before(world: World, viewers: Ids, random: np.random.Generator) -> Floats:
+    """[viewers] clicks a page of the first ranker's, in the week before."""
+    viewer = np.repeat(viewers, PAGES_BEFORE)
+    at = world.config.end_at - random.integers(DAY_MS, 8 * DAY_MS, len(viewer))
+    page = _rank(world, viewer, at, _candidates(world, len(viewer), random), BASE_NOISE, random)[:, :SLOTS]
+    clicked = random.random(page.shape) < _chances(world, viewer, at, page)
+    return np.asarray(clicked.sum(axis=1).reshape(-1, PAGES_BEFORE).mean(axis=1), dtype=np.float64)
 
 
 def _expected_preference(chance: Floats, team: NDArray[np.int8]) -> Floats:
@@ -149,70 +166,78 @@ def _rank(
 
 
 def _point(seen: Seen, noise: float) -> dict[str, Any]:
-    ab, mixed = pages_needed(seen, np.arange(len(seen.viewer)))
-    random = rng.stream(SEED, "interleaving bootstrap", repr(noise))
-    drawn = np.array([pages_needed(seen, _resampled(len(seen.viewer), random)) for _ in range(DRAWS)])
-    lift = 1 - seen.expected[1].mean() / seen.expected[0].mean()
+    """Of one world."""
+    pages = pages_needed(seen)
     return {
         "noise": noise,
-        "lift": round(float(lift), 5),
-        "clicks_per_page": round(float(seen.expected[0].mean()), 4),
-        "preference": round(float(seen.expected_preference.mean()), 5),
-        "ab_pages": round(ab),
-        "ab_pages_95": _range(drawn[:, 0]),
-        "interleaving_pages": round(mixed),
-        "interleaving_pages_95": _range(drawn[:, 1]),
-        "times_fewer": round(ab / mixed, 1),
-        "times_fewer_95": _range(drawn[:, 0] / drawn[:, 1]),
-        "power": _powers(seen, ab, mixed, random),
+        "lift": float(1 - seen.expected[1].mean() / seen.expected[0].mean()),
+        "clicks_per_page": float(seen.expected[0].mean()),
+        "preference": float(seen.expected_preference.mean()),
+        "pages": pages,
+        "power": _powers(seen, pages, rng.stream(SEED, "interleaving power", repr(noise))),
     }
 
 
-def pages_needed(seen: Seen, pages: NDArray[np.int64]) -> tuple[float, float]:
-    """(A/B, interleaving) pages in all, from some of the pages, in whole viewers."""
+def over_worlds(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One point of the curve, of the same noise in several worlds."""
+    found: dict[str, Any] = {"noise": points[0]["noise"]}
+    for name, digits in (("lift", 5), ("clicks_per_page", 4), ("preference", 5)):
+        mean = t_interval([point[name] for point in points])
+        found |= {name: round(mean.mean, digits), f"{name}_95": [round(mean.low, digits), round(mean.high, digits)]}
+    pages = {method: np.array([point["pages"][method] for point in points]) for method in METHODS}
+    for method, needed in pages.items():
+        found |= _geometric(f"{method}_pages", needed, 0)
+    found |= _geometric("times_fewer", pages[AB] / pages[INTERLEAVING], 1)
+    found |= _geometric("times_fewer_cuped", pages[CUPED] / pages[INTERLEAVING], 1)
+    found["power"] = {method: round(float(np.mean([point["power"][method] for point in points])), 3) for method in METHODS}
+    return found
+
+
+def _geometric(name: str, values: Floats, digits: int) -> dict[str, Any]:
+    mean = t_interval(np.log(values))
+    low, middle, high = (round(float(np.exp(value)), digits or None) for value in (mean.low, mean.mean, mean.high))
+    return {name: middle, f"{name}_95": [low, high]}
+
+
+def pages_needed(seen: Seen) -> dict[str, float]:
+    """Pages in all, in whole viewers, by method."""
     effort = float((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) ** 2)
-    delta = float(np.diff(seen.expected[:, pages].mean(axis=1))[0])
-    variance = sum(_per_page(seen.clicks[arm, pages]) for arm in (0, 1))
-    preference = float(seen.expected_preference[pages].mean())
-    return effort * 2 * variance / delta**2, effort * _per_page(seen.preference[pages]) / preference**2
+    delta = float(np.diff(seen.expected.mean(axis=1))[0])
+    plain, adjusted = (2 * effort * sum(_per_page(arm) for arm in arms) / delta**2 for arms in _arms(seen))
+    preference = float(seen.expected_preference.mean())
+    mixed = effort * _per_page(_by_viewer(seen.preference, seen.expected_preference)) / preference**2
+    return {AB: plain, CUPED: adjusted, INTERLEAVING: mixed}
 
 
-def _per_page(values: Floats) -> float:
+def _arms(seen: Seen) -> tuple[list[Floats], list[Floats]]:
+    """Both arms' clicks a page by viewer, as they are and adjusted for what the viewers did before."""
+    arms = list(_by_viewer(seen.clicks, seen.expected))
+    return arms, cuped(arms, [seen.before, seen.before])
+
+
+def _per_page(mean_by_viewer: Floats) -> float:
     """Variance of a mean over pages, times the number of pages; pages of a viewer are not independent."""
-    by_viewer = values.reshape(-1, PAGES_PER_VIEWER).sum(axis=1)
-    sample = Sample.of(linearised(by_viewer, np.full(len(by_viewer), PAGES_PER_VIEWER)))
-    return sample.error2 * len(values)
+    return Sample.of(mean_by_viewer).variance * PAGES_PER_VIEWER
 
 
-def _resampled(num_pages: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Pages of as many viewers, drawn with replacement."""
-    num_viewers = num_pages // PAGES_PER_VIEWER
-    drawn = random.integers(0, num_viewers, num_viewers)
-    return (drawn[:, None] * PAGES_PER_VIEWER + np.arange(PAGES_PER_VIEWER)).ravel()
-
-
-def _powers(seen: Seen, ab: float, mixed: float, random: np.random.Generator) -> dict[str, float]:
+def _powers(seen: Seen, pages: dict[str, float], random: np.random.Generator) -> dict[str, float]:
     """Share of repeated decisions that come out right, on as many pages as are needed."""
-    clicks = _by_viewer(seen.clicks, seen.expected)
+    plain, adjusted = _arms(seen)
     preference = _by_viewer(seen.preference, seen.expected_preference)
-    right = {"ab": 0, "interleaving": 0}
+    right = dict.fromkeys(METHODS, 0)
     for _ in range(POWER_TRIALS):
-        arms = [Sample.of(random.choice(arm, max(round(ab / 2 / PAGES_PER_VIEWER), 2))) for arm in clicks]
-        found = difference(arms[1], arms[0]).interval(1 - ALPHA)
-        right["ab"] += found.low > 0
-        said = random.choice(preference, max(round(mixed / PAGES_PER_VIEWER), 2))
-        right["interleaving"] += interleaving.outcome(said, np.arange(len(said))).delta.low > 0
-    return {name: round(count / POWER_TRIALS, 3) for name, count in right.items()}
+        for method, arms in ((AB, plain), (CUPED, adjusted)):
+            drawn = [Sample.of(random.choice(arm, max(round(pages[method] / 2 / PAGES_PER_VIEWER), 2))) for arm in arms]
+            right[method] += difference(drawn[1], drawn[0]).interval(1 - ALPHA).low > 0
+        said = random.choice(preference, max(round(pages[INTERLEAVING] / PAGES_PER_VIEWER), 2))
+        right[INTERLEAVING] += interleaving.outcome(said, np.arange(len(said))).delta.low > 0
+    return {method: round(count / POWER_TRIALS, 3) for method, count in right.items()}
 
 
 def _by_viewer(values: Floats, expected: Floats) -> Floats:
     """[..., viewers] mean over each viewer's pages, moved so that the overall mean is the exact one."""
     exact = values - values.mean(axis=-1, keepdims=True) + expected.mean(axis=-1, keepdims=True)
     return exact.reshape(*exact.shape[:-1], -1, PAGES_PER_VIEWER).mean(axis=-1)
-
-
-def _range(values: Floats) -> list[float]:
-    return [round(float(q), 1) for q in np.percentile(values, [2.5, 97.5])]
 
 
 if __name__ == "__main__":

@@ -38,9 +38,12 @@ def interleaving(result: Result) -> str:
     lifts = {point["lift"]: f"{point['lift']:.1%}" for point in curve}
     pages = {
         label: [_point(point["lift"], point[f"{key}_pages"], point[f"{key}_pages_95"], label) for point in curve]
-        for label, key in (("A/B test", "ab"), ("interleaving", "interleaving"))
+        for label, key in (("A/B test", "ab"), ("A/B test with CUPED", "ab_cuped"), ("interleaving", "interleaving"))
     }
-    fewer = {"times fewer": [_point(point["lift"], point["times_fewer"], point["times_fewer_95"], "times") for point in curve]}
+    fewer = {
+        label: [_point(point["lift"], point[key], point[f"{key}_95"], label) for point in curve]
+        for label, key in (("than an A/B test", "times_fewer"), ("than one with CUPED", "times_fewer_cuped"))
+    }
     both = Panel("Pages for 80 % power", axis, "", pages, lifts, log_x=True, log_y=True)
     return plot.draw([both, Panel("How many times fewer with interleaving", axis, "", fewer, lifts, log_x=True)])
 
