@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from data.dataset import Dataset
+    from data.profile import Profile
     from data.validation_report import ValidationReport
     from pipelines.spaces import Space
 
@@ -130,9 +131,9 @@ def validate(
         raise BadInput("only a snapshot can be accepted; `upnext train` takes one of the log first")
     chosen = None if source else _space(space)
     snapshot_id, dataset = _opened(chosen, snapshot, source, path, mapping, quarantine)
-    known = profile.accepted(chosen.snapshots) if chosen else None
+    known = profile.accepted((chosen or _space_of_log(path)).snapshots)
     report = validation.check(dataset, accepted=known)
-    _show_report(report, compared=bool(known or source))
+    _show_report(report, known)
     if quarantine is not None:
         _set_aside(dataset, quarantine)
     if chosen is not None:
@@ -168,12 +169,21 @@ def _opened(
     return "", loaded.dataset
 
 
-def _show_report(report: "ValidationReport", *, compared: bool) -> None:
+def _space_of_log(path: Path | None) -> "Space":
+    from core import settings
+    from pipelines import ingest
+
+    assert path is not None  # or nothing could be opened
+    return ingest.space_of_log(path, settings.load().var_dir)
+
+
+def _show_report(report: "ValidationReport", known: "Profile | None") -> None:
     from rich.markup import escape
 
     from cli.console import console
 
-    console.print(f"{report.dataset}: {report.summary()}" + ("" if compared else "; nothing accepted to compare with"))
+    nothing = "nothing accepted to compare with" if known is None else "nothing is newer than what was accepted: no comparison"
+    console.print(f"{report.dataset}: {report.summary()}" + ("" if report.outcomes else f"; {nothing}"))
     for finding in report.findings:
         console.print(f"  [{'red' if finding in report.failures else 'yellow'}]{escape(finding.to_text())}[/]")
 

@@ -83,7 +83,12 @@ def open_space(source: str, path: Path | None, config: RunConfig, var_dir: Path)
         return spaces.open_space(var_dir, f"world-{config.name}")
     if path is None:
         raise BadInput(f"--source {source} needs --path")
-    return spaces.open_space(var_dir, path.stem if path.is_file() else path.resolve().name)
+    return spaces.open_space(var_dir, space_of_log(path, var_dir).name)
+
+
+def space_of_log(path: Path, var_dir: Path) -> spaces.Space:
+    """Where a log's things are kept, whether anything is there yet or not."""
+    return spaces.Space(var_dir / (path.stem if path.is_file() else path.resolve().name))
 
 
 def live_events(space: spaces.Space, after: int = 0) -> tuple[list[pl.DataFrame], int]:

@@ -10,13 +10,16 @@ from cli.data import app
 from core import release
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
-from data import lineage, tombstones, versioning
+from data import lineage, profile, tombstones, versioning
+from data.sources import registry
 from data.stream_log import StreamLog
 from data.world import config, simulate
-from pipelines import spaces
+from pipelines import ingest, spaces
 from pipelines.releases import reproduce
 from serving.releases import LINEAGE
 from tests import clusters
+
+DAY_S = 86_400
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,7 @@ def space(world, tmp_path, monkeypatch):
 def run(*arguments, code=0):
     result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
 
 
 def run_json(tmp_path, *arguments, code=0):
@@ -79,6 +83,11 @@ def test_new_data_is_compared_and_a_failure_is_an_exit_code(space, tmp_path):
     assert run_json(tmp_path, "show", "accepted")["snapshot_id"] == before.snapshot_id
     run("validate", wrong.snapshot_id, "--accept", "--despite-failures", code=1)
     assert run_json(tmp_path, "show", "accepted")["snapshot_id"] == wrong.snapshot_id
+
+
+def test_a_check_that_compared_nothing_says_so(space):
+    assert "nothing accepted to compare with" in run("validate", "--accept")
+    assert "nothing is newer than what was accepted" in run("validate")
 
 
 def test_ingest_forget_compact(space, tmp_path):
@@ -128,6 +137,29 @@ def test_a_log_is_checked_without_training(tmp_path):
     (tmp_path / "mine.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n1\t2\t900000000\n1\t3\t900000001\n")
     report = run_json(tmp_path, "validate", "--source", "recbole", "--path", tmp_path, "--quarantine", tmp_path / "q")
     assert report["num_rows"] == {"events": 2, "viewers": 1, "videos": 2}
+    assert report["outcomes"] == []
+
+
+def test_a_log_is_compared_with_what_was_accepted_of_it_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("UPNEXT_VAR", str(tmp_path / "var"))
+    log = tmp_path / "mine"
+    log.mkdir()
+
+    def write(*clicks_of_days: int) -> None:
+        at = [DAY_S * (10_000 + day) + 600 * n for day, clicks in enumerate(clicks_of_days) for n in range(clicks)]
+        lines = [f"{n % 40}\t{n % 17}\t{second}" for n, second in enumerate(at)]
+        (log / "mine.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
+
+    write(*[140] * 28)
+    loaded = registry.load("recbole", log)
+    snapshots = ingest.space_of_log(log, tmp_path / "var").snapshots
+    snapshots.mkdir(parents=True)
+    profile.accept(snapshots, profile.build(loaded.dataset))
+    write(*[140] * 29, 10, 140)
+    report = run_json(tmp_path, "validate", "--source", "recbole", "--path", log, code=1)
+    assert [finding["what"] for finding in report["findings"] if finding["severity"] == "fail"] == [
+        "click events on 1997-06-17: 10, usually 140"
+    ]
 
 
 def test_reproduce_says_which_files_differ(space, tmp_path, monkeypatch):
