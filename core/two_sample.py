@@ -5,7 +5,7 @@
     χ²      homogeneity of two rows of counts, with Cramér's V
     JS      Jensen–Shannon divergence in bits, 0 to 1 (Lin 1991)
     MMD²    E k(x,x') + E k(y,y') − 2 E k(x,y), k(x,y) = exp(−|x − y|² / 2s²) (Gretton et al. 2012);
-            for large samples with random Fourier features (Rahimi & Recht 2007)
+            for large samples with random Fourier features (Rahimi & Recht 2007), in one pass whose parts add up
     CUSUM   S ← max(0, S + z − k), alarm at S ≥ h (Page 1954); run length by Siegmund (1985)
 
 With enough rows every p value is small: read the effect size. All p values take rows as independent; rows of one viewer are
@@ -44,6 +44,16 @@ def ks(x: ArrayLike, y: ArrayLike) -> Tested:
     return Tested(float(found.statistic), float(found.pvalue), float(found.statistic))
 
 
+def ks_distance(x: ArrayLike, y: ArrayLike) -> float:
+    """D alone, by sorting: what it is worth may be known better than from p. Raises ValueError on an empty sample."""
+    first, second = (np.sort(np.asarray(sample, dtype=np.float64)) for sample in (x, y))
+    if not len(first) or not len(second):
+        raise ValueError("an empty sample has no distribution")
+    both = np.concatenate([first, second])
+    shares = [np.searchsorted(each, both, side="right") / len(each) for each in (first, second)]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
 def ks_critical(n: int, m: int, alpha: float = 0.05) -> float:
     """The D that chance exceeds with probability `alpha`, for large n and m: √(−ln(α/2)/2 · (1/n + 1/m))."""
     return float(np.sqrt(-np.log(alpha / 2) / 2 * (1 / n + 1 / m)))
@@ -66,9 +76,14 @@ def psi(expected: ArrayLike, actual: ArrayLike, smoothing: float = 0.5) -> float
 
     `smoothing` is added to every bin of both rows, so that an empty bin costs what its evidence is worth and not infinity.
     """
-    e, a = (np.asarray(row, dtype=np.float64) + smoothing for row in (expected, actual))
-    e, a = e / e.sum(), a / a.sum()
-    return float(((a - e) * np.log(a / e)).sum())
+    return float(psi_each(np.asarray(expected)[None], np.asarray(actual)[None], smoothing)[0])
+
+
+def psi_each(expected_RB: ArrayLike, actual_RB: ArrayLike, smoothing: float = 0.5) -> Floats:
+    """[R] the same of R pairs of rows."""
+    e, a = (np.asarray(rows, dtype=np.float64) + smoothing for rows in (expected_RB, actual_RB))
+    e, a = e / e.sum(axis=1, keepdims=True), a / a.sum(axis=1, keepdims=True)
+    return ((a - e) * np.log(a / e)).sum(axis=1)
 
 
 def psi_noise(bins: int, n: int, m: int, level: float = 0.95) -> tuple[float, float]:
@@ -101,19 +116,11 @@ def jensen_shannon(expected: ArrayLike, actual: ArrayLike) -> float:
     return float((stats.entropy(p, middle, base=2) + stats.entropy(q, middle, base=2)) / 2)
 
 
-def centroid_distance(x_ND: ArrayLike, y_MD: ArrayLike) -> float:
-    """Euclidean distance of the means, in units of the reference's (x's) root mean square distance from its own mean."""
-    x, y = np.asarray(x_ND, dtype=np.float64), np.asarray(y_MD, dtype=np.float64)
-    centre = x.mean(axis=0)
-    spread = float(np.sqrt(((x - centre) ** 2).sum(axis=1).mean()))
-    return float(np.linalg.norm(y.mean(axis=0) - centre)) / max(spread, 1e-12)
-
-
 def median_scale(x_ND: ArrayLike, random: np.random.Generator, pairs: int = 2_000) -> float:
     """The kernel width s: median distance of random pairs of rows."""
-    x = np.asarray(x_ND, dtype=np.float64)
+    x = np.asarray(x_ND)
     first, second = random.integers(0, len(x), (2, pairs))
-    apart = np.linalg.norm(x[first] - x[second], axis=1)
+    apart = np.linalg.norm(x[first].astype(np.float64) - x[second], axis=1)
     return float(np.median(apart[first != second])) or 1.0
 
 
@@ -134,6 +141,52 @@ def mmd_biased(x_ND: ArrayLike, y_MD: ArrayLike, scale: float) -> float:
 
 
 @dataclass(frozen=True)
+class Sketch:
+    """Sums over the rows of a sample: all that MMD² and the centroid need to know of it. Sketches of parts add up."""
+
+    rows: int
+    mapped_F: Floats
+    """Σ z"""
+    mapped_square: float
+    """Σ |z|²"""
+    total_D: Floats
+    """Σ x"""
+    square: float
+    """Σ |x|²"""
+
+    def __add__(self, other: "Sketch") -> "Sketch":
+        """The sketch of both samples' rows together."""
+        return Sketch(
+            self.rows + other.rows,
+            self.mapped_F + other.mapped_F,
+            self.mapped_square + other.mapped_square,
+            self.total_D + other.total_D,
+            self.square + other.square,
+        )
+
+    @property
+    def spread(self) -> float:
+        """Root mean square distance of the rows from their mean."""
+        return float(np.sqrt(max(self.square / self.rows - ((self.total_D / self.rows) ** 2).sum(), 0.0)))
+
+    def centroid_distance(self, reference: "Sketch") -> float:
+        """Euclidean distance of this sample's mean from a reference's, in units of the reference's spread."""
+        apart = self.total_D / self.rows - reference.total_D / reference.rows
+        return float(np.linalg.norm(apart)) / max(reference.spread, 1e-12)
+
+    def apart(self, other: "Sketch") -> float:
+        """|z̄ − z̄'|²: MMD² of the features' kernel with the diagonal, never negative."""
+        return float(((self.mapped_F / self.rows - other.mapped_F / other.rows) ** 2).sum())
+
+    def mmd(self, other: "Sketch") -> float:
+        """MMD² of the features' kernel with the diagonal taken out: unbiased for that kernel. Needs two rows of each."""
+        within = sum(
+            ((one.mapped_F**2).sum() - one.mapped_square) / (one.rows * (one.rows - 1)) for one in (self, other)
+        )  # fmt: skip
+        return float(within - 2 * (self.mapped_F / self.rows) @ (other.mapped_F / other.rows))
+
+
+@dataclass(frozen=True)
 class FourierMap:
     """Random features whose inner product estimates the Gaussian kernel: z(x)·z(y) ≈ exp(−|x − y|² / 2s²), error ∝ 1/√F."""
 
@@ -146,24 +199,21 @@ class FourierMap:
         weights = random.standard_normal((dim, features), dtype=np.float32) / np.float32(scale)
         return FourierMap(weights, random.uniform(0, 2 * np.pi, features).astype(np.float32))
 
-    def mean(self, x_ND: ArrayLike) -> tuple[Floats, float]:
-        """Σ z / N [F] and Σ |z|² / N: all that MMD² needs to know of a sample. O(N · D · F), in blocks."""
+    def sketch(self, x_ND: ArrayLike) -> Sketch:
+        """One pass over the rows, in blocks: O(N · D · F) time, memory of one block."""
         x, size = np.asarray(x_ND), np.sqrt(2 / len(self.phase_F))
-        total, squares = np.zeros(len(self.phase_F)), 0.0
+        mapped, total, mapped_square, square = np.zeros(len(self.phase_F)), np.zeros(x.shape[1]), 0.0, 0.0
         for begin in range(0, len(x), _BLOCK):
-            z = np.asarray(x[begin : begin + _BLOCK], dtype=np.float32) @ self.weights_DF
+            block = np.asarray(x[begin : begin + _BLOCK])
+            z = block.astype(np.float32, copy=False) @ self.weights_DF
             z += self.phase_F
             np.cos(z, out=z)
-            total += z.sum(axis=0, dtype=np.float64)
-            squares += float(np.vdot(z, z))
-        return total * size / len(x), squares * size**2 / len(x)
-
-    def mmd(self, x_ND: ArrayLike, y_MD: ArrayLike) -> float:
-        """MMD² of the features' kernel, with the diagonal taken out: unbiased for that kernel."""
-        (x, x_square), (y, y_square) = self.mean(x_ND), self.mean(y_MD)
-        n, m = len(np.asarray(x_ND)), len(np.asarray(y_MD))
-        within = (n * x @ x - x_square) / (n - 1) + (m * y @ y - y_square) / (m - 1)
-        return float(within - 2 * x @ y)
+            mapped += z.sum(axis=0, dtype=np.float64)
+            mapped_square += float(np.vdot(z, z))
+            exact = block.astype(np.float64)
+            total += exact.sum(axis=0)
+            square += float(np.vdot(exact, exact))
+        return Sketch(len(x), mapped * size, mapped_square * size**2, total, square)
 
 
 def cusum(z: ArrayLike, k: float = 0.5, h: float = 5.0) -> int | None:

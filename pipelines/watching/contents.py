@@ -13,6 +13,8 @@ rows calls every day a drift. Knows nothing of causes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 import polars as pl
@@ -25,6 +27,9 @@ from core import rng, two_sample
 LEVEL = 1e-3
 LEAST_CENTROID = 0.1
 """Of the spread: a smaller move of the mean is not worth an alarm, however certain it is."""
+_FEWEST_ROWS = 2
+_SCALE_ROWS = 1_500
+"""Of each day, that the kernel's width is the median distance of."""
 
 
 @dataclass(frozen=True)
@@ -46,31 +51,38 @@ class Contents:
 
 def compare(videos: pl.DataFrame, days: Sequence[pl.DataFrame]) -> Contents | None:
     """The last of `days` (observations) against the others; None without vectors on every day."""
-    known = videos.filter(pl.col(c.CONTENT).is_not_null()).select(c.VIDEO_ID, c.CONTENT)
-    contents = [np.array(day.join(known, on=c.VIDEO_ID)[c.CONTENT].to_list(), dtype=np.float32) for day in days]
-    if any(len(content) < 2 or not content.shape[-1] for content in contents):
+    known = videos.filter(pl.col(c.CONTENT).list.len() > 0).select(c.VIDEO_ID, c.CONTENT)
+    if not len(known):
         return None
-    random, before = rng.stream(0, "monitored vectors"), np.concatenate(contents[:-1])
-    mapped = two_sample.FourierMap.draw(before.shape[1], two_sample.median_scale(before, random), random)
-    others = [np.concatenate([*contents[:at], *contents[at + 1 : -1]]) for at in range(len(contents) - 1)]
-    usual = np.array([_apart(mapped, rest, content) for rest, content in zip(others, contents[:-1], strict=True)])
-    now = _apart(mapped, before, contents[-1])
+    vectors = known[c.CONTENT].explode().to_numpy().astype(np.float32).reshape(len(known), -1)
+    rows = known.select(c.VIDEO_ID).with_row_index()
+    shown = [day.select(c.VIDEO_ID).join(rows, on=c.VIDEO_ID, maintain_order="left")["index"].to_numpy() for day in days]
+    return (
+        None if any(len(chosen) < _FEWEST_ROWS for chosen in shown) else compare_vectors([vectors[chosen] for chosen in shown])
+    )
+
+
+def compare_vectors(days: Sequence[NDArray[np.float32]]) -> Contents:
+    """The last of `days`, [rows, D] of at least two rows each, against the others; every row is read once."""
+    random = rng.stream(0, "monitored vectors")
+    some = np.concatenate([day[:: max(len(day) // _SCALE_ROWS, 1)] for day in days[:-1]])
+    mapped = two_sample.FourierMap.draw(some.shape[1], two_sample.median_scale(some, random), random)
+    *reference, today = (mapped.sketch(day) for day in days)
+    before = reduce(add, reference)
+    others = [reduce(add, [*reference[:at], *reference[at + 1 :]]) for at in range(len(reference))]
+    usual = np.array([rest.apart(day) for rest, day in zip(others, reference, strict=True)])
+    now = before.apart(today)
     return Contents(
-        centroid=two_sample.centroid_distance(before, contents[-1]),
-        mmd=mapped.mmd(before, contents[-1]),
-        usual_mmd=max(mapped.mmd(rest, content) for rest, content in zip(others, contents[:-1], strict=True)),
+        centroid=today.centroid_distance(before),
+        mmd=before.mmd(today),
+        usual_mmd=max(rest.mmd(day) for rest, day in zip(others, reference, strict=True)),
         p=satterthwaite(usual, now),
         p_days=float((1 + (usual >= now).sum()) / (1 + len(usual))),
     )
 
 
 def satterthwaite(usual: NDArray[np.float64], now: float) -> float:
-    """P(a / ν · χ²_ν ≥ now), a and ν from the mean and variance of `usual`."""
+    """P(a · F(ν, ν · n) ≥ now), a and ν from the mean and variance of the n numbers `usual`."""
     mean = float(usual.mean())
     degrees = 2 * mean**2 / max(float(usual.var(ddof=1)), 1e-12 * mean**2)
-    return float(stats.chi2.sf(now * degrees / mean, degrees))
-
-
-def _apart(mapped: two_sample.FourierMap, x_ND: NDArray[np.float32], y_MD: NDArray[np.float32]) -> float:
-    (x, _), (y, _) = mapped.mean(x_ND), mapped.mean(y_MD)
-    return float(((x - y) ** 2).sum())
+    return float(stats.f.sf(now / mean, degrees, degrees * len(usual)))

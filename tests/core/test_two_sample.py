@@ -58,6 +58,10 @@ def test_ks():
     apart = ts.ks(range(1, 6), range(6, 11))
     assert (apart.statistic, apart.p) == pytest.approx((1.0, 2 / 252))
     assert ts.ks_critical(1_000, 1_000) == pytest.approx(0.060736, abs=1e-5)
+    tied = ([1, 1, 2, 5, 5, 5], [1, 2, 2, 3])
+    assert ts.ks_distance(*tied) == pytest.approx(ts.ks(*tied).statistic) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="an empty sample"):
+        ts.ks_distance([], [1])
 
 
 @pytest.mark.parametrize(("shift", "d"), [(0.1, 0.0398776), (0.25, 0.0994764), (0.5, 0.1974127)])
@@ -89,7 +93,8 @@ def test_mmd_of_normals_exact_and_by_fourier_features():
     x, y = random.standard_normal((1_500, 1)), random.standard_normal((1_500, 1)) + 1
     assert ts.mmd(x, y, 1.0, random, permutations=1).statistic == pytest.approx(0.1772676, abs=0.04)
     x, y = random.standard_normal((10_000, 1)), random.standard_normal((10_000, 1)) + 1
-    assert ts.FourierMap.draw(1, 1.0, random, 512).mmd(x, y) == pytest.approx(0.1772676, abs=0.03)
+    drawn = ts.FourierMap.draw(1, 1.0, random, 512)
+    assert drawn.sketch(x).mmd(drawn.sketch(y)) == pytest.approx(0.1772676, abs=0.03)
 
 
 def test_mmd_p_values_are_uniform_without_and_small_with_a_difference():
@@ -101,13 +106,29 @@ def test_mmd_p_values_are_uniform_without_and_small_with_a_difference():
 
 def test_fourier_mmd_is_unbiased_where_there_is_no_difference():
     random = rng.stream(4, "mmd")
-    found = [ts.FourierMap.draw(4, 2.0, random).mmd(*random.standard_normal((2, 200, 4))) for _ in range(200)]
+    drawn = [ts.FourierMap.draw(4, 2.0, random) for _ in range(200)]
+    found = [one.sketch(random.standard_normal((200, 4))).mmd(one.sketch(random.standard_normal((200, 4)))) for one in drawn]
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(200)
+
+
+def test_a_sketch_is_the_sum_of_its_parts_sketches_and_says_what_all_rows_say():
+    random = rng.stream(6, "sketch")
+    x, y = random.standard_normal((40_000, 3)) + 100, random.standard_normal((5_000, 3)) + 101
+    drawn = ts.FourierMap.draw(3, 1.7, random)
+    whole, parts, other = drawn.sketch(x), drawn.sketch(x[:7]) + drawn.sketch(x[7:]), drawn.sketch(y)
+    assert parts.rows == whole.rows == 40_000
+    assert parts.mmd(other) == pytest.approx(whole.mmd(other), rel=1e-6)
+    assert parts.apart(other) == pytest.approx(whole.apart(other), rel=1e-6)
+    spread = np.sqrt(x.var(axis=0).sum())
+    assert other.centroid_distance(whole) == pytest.approx(np.linalg.norm(y.mean(axis=0) - x.mean(axis=0)) / spread, rel=1e-9)
+    z = np.sqrt(2 / 128) * np.cos(y.astype(np.float32) @ drawn.weights_DF + drawn.phase_F)
+    assert other.mmd(other) == pytest.approx(-2 * ((z**2).sum(axis=1).mean() - (z.mean(axis=0) ** 2).sum()) / 4_999, rel=1e-3)
 
 
 def test_centroids_and_scale():
     x = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
-    assert ts.centroid_distance(x, x + np.array([3, 4])) == pytest.approx(5.0)
+    drawn = ts.FourierMap.draw(2, 1.0, rng.stream(1, "map"))
+    assert drawn.sketch(x + np.array([3, 4])).centroid_distance(drawn.sketch(x)) == pytest.approx(5.0)
     assert ts.median_scale(np.array([[0.0], [2.0]]), rng.stream(1, "scale")) == 2.0
 
 

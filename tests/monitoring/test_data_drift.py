@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from core import columns as c
-from core import rng
+from core import rng, two_sample
 from data.labels import definitions as labels
 from monitoring import data_drift as dd
 from monitoring import observations as o
@@ -135,4 +135,5 @@ def test_categories():
     assert (same.ks, same.outside) == pytest.approx((0.0, 0.0))
     other = dd.category_drift("k", "all", days, ["a"] * 30 + ["c"] * 20 + [None] * 50)
     assert (other.ks, other.outside, other.missing) == pytest.approx((0.4, 0.4, 0.5))
+    assert other.js == pytest.approx(two_sample.jensen_shannon([480, 320, 0], [30, 0, 20]))
     assert other.psi > other.limit

@@ -33,9 +33,12 @@ def test_days_alike_are_quiet_and_another_mix_of_videos_is_not():
     assert moved.mmd > 3 * moved.usual_mmd
 
 
-def test_the_matched_chi_square():
+def test_the_matched_law_is_chi_square_with_many_days_and_has_longer_tails_with_few():
     usual = stats.chi2.rvs(4, size=20_000, random_state=1) * 0.3
-    assert contents.satterthwaite(usual, 0.3 * stats.chi2.ppf(0.99, 4)) == pytest.approx(0.01, rel=0.05)
+    far = 0.3 * stats.chi2.ppf(0.99, 4)
+    assert contents.satterthwaite(usual, far) == pytest.approx(0.01, rel=0.05)
+    some = [contents.satterthwaite(days[:-1], days[-1]) for days in usual[: 15 * 1_300].reshape(-1, 15)]
+    assert 0.005 < np.mean(np.array(some) < 0.01) < 0.02
 
 
 def test_without_vectors_there_is_nothing_to_compare():
