@@ -129,6 +129,7 @@ def _effect(panel: Panel, metric: MetricConfig, role: Role, arm: int, config: An
         contrast = guardrails.contrast(metric, control, treatment)
         sequence = always_valid(contrast, viewers, config.planned_viewers, config.alpha)
         safety = guardrails.judge(contrast.interval(level) if finished else sequence)
+        safety = safety if panel.measures(metric) else Safety.UNMEASURED
     return Effect(
         metric=metric.name,
         role=role,

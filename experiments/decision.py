@@ -86,9 +86,12 @@ def _on_benefit(facts: Facts) -> Verdict:
     if facts.improvement < 0:
         return Verdict(Choice.DO_NOT_SHIP, f"it is worse{so_far}: {effect}")
     unclear = [name for name, safety in facts.guardrails if safety is Safety.UNCLEAR]
-    if not unclear:
+    unmeasured = [name for name, safety in facts.guardrails if safety is Safety.UNMEASURED]
+    if not unclear and not unmeasured:
         return Verdict(Choice.SHIP, f"it is better{so_far} and no guardrail suffers: {effect}")
-    doubt = f"{effect}, but {_and(unclear)} may be worse than the margin allows"
+    doubts = [f"{_and(unclear)} may be worse than the margin allows"] if unclear else []
+    doubts += [f"of {_and(unmeasured)} nothing was measured"] if unmeasured else []
+    doubt = f"{effect}, but {' and '.join(doubts)}"
     if facts.finished:
         return Verdict(
             Choice.DO_NOT_SHIP, f"it is better, but not shown to be harmless: {doubt}; run longer with more viewers to know"

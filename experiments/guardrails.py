@@ -3,7 +3,8 @@
     higher is better:  m_t − (1 − m)·m_c > 0          lower is better:  (1 + m)·m_c − m_t > 0
 
 The contrast is linear, so it needs no division by the control's mean. Wholly above zero: safe. Wholly below: harmed. Otherwise
-nobody knows yet, which is not the same as safe. (Schuirmann 1987; a missing difference is no evidence of equality.)
+nobody knows yet, which is not the same as safe; nor is a ratio over nothing, such as retention before the log is long enough.
+(Schuirmann 1987; a missing difference is no evidence of equality.)
 """
 
 from dataclasses import replace
@@ -20,6 +21,8 @@ class Safety(StrEnum):
     SAFE = "safe"
     HARMED = "harmed"
     UNCLEAR = "unclear"
+    UNMEASURED = "unmeasured"
+    """An arm has no denominator at all."""
 
 
 def contrast(metric: MetricConfig, control: Sample, treatment: Sample) -> Estimate:

@@ -118,6 +118,13 @@ class Panel:
             return [sums[0][here] for here in chosen]
         return [linearised(sums[0][here], sums[1][here]) for here in chosen]
 
+    def measures(self, metric: MetricConfig) -> bool:
+        """Whether every arm has something that the metric counts over."""
+        if not metric.denominator:
+            return True
+        total_V = self._sums(metric.denominator, self.during_N)
+        return bool((np.bincount(self.arm_V, total_V, len(self.arm_names)) > 0).all())
+
     def before(self, metric: MetricConfig) -> list[Floats] | None:
         """The same from before the first exposure, one function for all arms; None when there are no such rows."""
         if self.during_N.all():

@@ -37,6 +37,15 @@ def test_a_slower_page_stops_a_real_gain():
     assert "page_ms worse" in report.headline
 
 
+def test_a_guardrail_that_measured_nothing_is_not_safe():
+    viewers, days, arms, columns = trial(watch=1.1)
+    columns |= {"returned": 0 * columns["returned"], "returnable": 0 * columns["returnable"]}  # a log too short to know
+    report = analyse(Panel.of(viewers, days, arms, columns, EXPERIMENT.arm_names), EXPERIMENT)
+    assert choice(report) is Choice.DO_NOT_SHIP
+    assert "of retention nothing was measured" in report.headline
+    assert [effect.safety for effect in report.arms[0].effects[-2:]] == [Safety.SAFE, Safety.UNMEASURED]
+
+
 def test_a_sample_ratio_mismatch_blocks_whatever_the_effect():
     report = analyse(panel(watch=2.0, share=0.45), EXPERIMENT)
     assert choice(report) is Choice.INVALID

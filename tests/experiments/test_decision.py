@@ -10,6 +10,7 @@ GOOD = Facts(
     alpha=0.05, improvement=3.0, shown="+3 [+1, +5] on 100", guardrails=[("page_ms", Safety.SAFE)],
 )  # fmt: skip
 HARMED, UNCLEAR = [("page_ms", Safety.HARMED)], [("page_ms", Safety.UNCLEAR)]
+UNMEASURED = [("retention", Safety.UNMEASURED)]
 EARLY = {"days": 8}
 
 
@@ -24,6 +25,8 @@ EARLY = {"days": 8}
         (EARLY | {"guardrails": HARMED}, Choice.DO_NOT_SHIP, "makes page_ms worse"),
         ({"guardrails": UNCLEAR}, Choice.DO_NOT_SHIP, "not shown to be harmless"),
         (EARLY | {"guardrails": UNCLEAR}, Choice.KEEP_RUNNING, "page_ms may be worse"),
+        ({"guardrails": UNMEASURED}, Choice.DO_NOT_SHIP, "but of retention nothing was measured"),
+        (EARLY | {"guardrails": UNCLEAR + UNMEASURED}, Choice.KEEP_RUNNING, "allows and of retention nothing was measured"),
         ({"p": 0.2}, Choice.DO_NOT_SHIP, "no difference was shown"),
         (EARLY | {"p": 0.2}, Choice.KEEP_RUNNING, "no difference is certain yet"),
         ({"improvement": -3.0}, Choice.DO_NOT_SHIP, "it is worse"),
