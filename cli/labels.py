@@ -1,17 +1,37 @@
-"""`upnext labels …`: labels that nobody gave by hand, whom to ask, and how long feedback takes."""
+"""`upnext labels …`: what behaviour and words say, labels that nobody gave, whom to ask, and how long feedback takes."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Labels: programmatic, by people, active, delayed.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Labels: seen in behaviour, programmatic, by people, active, delayed.", no_args_is_help=True, rich_markup_mode=None
+)
 human = typer.Typer(help="What people answered on the service's page /label.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(human, name="human")
 
 SpaceOption = Annotated[str | None, typer.Option(help="Dataset; the last trained one, or the tiny world, by default.")]
 JsonOption = Annotated[Path | None, typer.Option(help="Write the result here as JSON.")]
 ShareOption = Annotated[float | None, typer.Option(help="Share of such videos, if known; else learned.", min=0.001, max=0.999)]
+
+
+@app.command()
+def seen(space: SpaceOption = None, json: JsonOption = None) -> None:
+    """Clicks, dwelling, skips, satisfaction, opinions: how often each label occurs, and how often nobody can tell."""
+    from rich.table import Table
+
+    from cli.console import console, write_json
+    from core import settings
+    from pipelines import labels
+
+    found = labels.seen(labels.open_dataset(settings.load().var_dir, space))
+    table = Table("label", "of", "rows", "yes", "share", "unknown", box=None)
+    for one in found:
+        share = "" if one.share is None else f"{one.share:.1%}"
+        table.add_row(one.label, one.of, f"{one.num_rows:,}", f"{one.num_yes:,}", share, f"{one.num_unknown:,}")
+    console.print(table)
+    write_json(json, {"labels": [one.to_json() for one in found]})
 
 
 @app.command()

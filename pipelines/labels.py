@@ -1,11 +1,11 @@
-"""What labels a dataset gives: programmatic ones, how long feedback takes, and what choosing whom to ask would save.
+"""What labels a dataset gives: from behaviour and words, from functions; how long feedback takes; whom to ask.
 
 Reads the newest snapshot of a space, or the tiny world where nothing has been trained yet. Each report is one function of a
 dataset and says so in plain words when the dataset lacks what it needs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ from pipelines import spaces
 
 _FEEDBACK = (ev.WATCH, ev.LIKE, ev.DISLIKE, ev.SUBSCRIBE, ev.REGRET, ev.SURVEY)
 _LEAST_LABELS = 20
+_OF_CLICKS = (
+    definitions.DWELLED, definitions.EARLY_EXIT, definitions.COMPLETED, definitions.SATISFIED, definitions.LIKED,
+    definitions.DISLIKED, definitions.REGRETTED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,29 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """How often one label occurs."""
+
+    label: str
+    of: str
+    """Which rows it is asked of: impressions, clicks (of a kind), opinions."""
+    num_rows: int
+    num_yes: int
+    num_unknown: int
+    """The log does not say, or not in time."""
+
+    @property
+    def share(self) -> float | None:
+        """Of the rows that are known; None where none is."""
+        known = self.num_rows - self.num_unknown
+        return self.num_yes / known if known else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "share": self.share}
+
+
+@dataclass(frozen=True)
 class Wait:
     """How long one kind of feedback takes after a click."""
 
@@ -100,6 +127,30 @@ def open_dataset(var_dir: Path, space: str | None) -> Dataset:
     if not found:
         raise BadInput(f"'{chosen.name}' has no snapshot yet; run `upnext train` first")
     return versioning.open_snapshot(chosen.snapshots, found[-1].snapshot_id)
+
+
+def seen(dataset: Dataset) -> list[Seen]:
+    """Every label of `data.labels.definitions` with how often it occurs; then dwelling among clicks that people spoke about.
+
+    Those last ones say how far behaviour can be trusted: who regrets a click may have dwelled all the same.
+    """
+    if dataset.has_impressions:
+        outcomes = definitions.graded(definitions.impression_outcomes(dataset.events), dataset.videos)
+        clicked = outcomes.filter(definitions.CLICKED)
+        found = [_seen(outcomes, name, "impressions") for name in (definitions.CLICKED, definitions.SKIPPED)]
+    else:
+        clicked, found = definitions.graded(definitions.clicked_feedback(dataset.events), dataset.videos), []
+    found += [_seen(clicked, name, "clicks") for name in _OF_CLICKS if name in clicked.columns]
+    said = definitions.opinions(dataset.events)
+    for name, value in (("liked", 1), ("neither", 0), ("disliked", -1)):
+        found.append(_seen(said.select((pl.col(definitions.OPINION) == value).alias(name)), name, "opinions"))
+    spoken = [name for name in (definitions.LIKED, definitions.DISLIKED, definitions.REGRETTED) if name in clicked.columns]
+    return found + [_seen(clicked.filter(name), definitions.DWELLED, f"{name} clicks") for name in spoken]
+
+
+def _seen(frame: pl.DataFrame, label: str, of: str) -> Seen:
+    column = frame[label]
+    return Seen(label, of, len(column), int(column.sum()), column.null_count())
 
 
 def programmatic(dataset: Dataset, priors: dict[str, float] | None = None) -> list[Answer]:

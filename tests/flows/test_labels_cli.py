@@ -23,6 +23,19 @@ def run(tmp_path, *arguments):
     return json.loads(path.read_text())
 
 
+def test_seen(tmp_path):
+    found = {(one["label"], one["of"]): one for one in run(tmp_path, "seen")["labels"]}
+    clicked, satisfied = found["clicked", "impressions"], found["satisfied", "clicks"]
+    assert clicked["num_yes"] == satisfied["num_rows"] > 0
+    assert clicked["share"] == clicked["num_yes"] / clicked["num_rows"]
+    assert 0 < satisfied["share"] <= found["dwelled", "clicks"]["share"] + found["completed", "clicks"]["share"]
+    assert (
+        sum(found[name, "opinions"]["num_yes"] for name in ("liked", "neither", "disliked"))
+        == found["liked", "opinions"]["num_rows"]
+    )
+    assert found["dwelled", "disliked clicks"]["share"] < found["dwelled", "liked clicks"]["share"]
+
+
 def test_programmatic(tmp_path):
     found = run(tmp_path, "programmatic", "--clickbait", 0.16)
     assert found["clickbait"]["prior"] == 0.16
