@@ -72,8 +72,24 @@ def plan(
 
 
 @app.command()
+def example(space: SpaceOption = None, json: JsonOption = None) -> None:
+    """Write experiments to begin with beside the releases; a running server takes them up within two seconds."""
+    from cli.console import console, write_json
+    from core import settings
+    from experiments import served
+    from pipelines import spaces
+
+    file = served.write_example(spaces.current(settings.load().var_dir, space).path)
+    console.print(f"  wrote {file}", soft_wrap=True)
+    console.print("  [dim]Let viewers come (`upnext serve`, `upnext simulate`) and look at /ops/experiments.[/]")
+    write_json(json, {"file": str(file)})
+
+
+@app.command()
 def analyse(
-    config: Annotated[Path, typer.Option(help="TOML file of experiments; see experiments/config.py.")],
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file of experiments; by default the one that the dataset's server reads.")
+    ] = None,
     events: Annotated[Path | None, typer.Option(help="Rows (.parquet, .csv, .tsv): viewer_id, day, arm, metrics.")] = None,
     space: Annotated[
         str | None, typer.Option(help="Dataset whose log is read instead; the last trained one by default.")
@@ -86,6 +102,7 @@ def analyse(
     from core import settings
     from core.errors import BadInput
     from experiments import config as configs
+    from experiments import served
     from experiments.analysis import analyse as judge
     from pipelines import experiment as panels
     from pipelines import spaces
@@ -93,11 +110,14 @@ def analyse(
 
     if events is not None and space is not None:
         raise BadInput("--events and --space exclude each other: rows of a file, or a dataset's log")
-    chosen = configs.load(config).named(experiment)
+    if events is not None and config is None:
+        raise BadInput("--events needs --config: which experiment are these rows about?")
+    var_dir = settings.load().var_dir
+    chosen = configs.load(config or spaces.current(var_dir, space).path / served.EXPERIMENTS).named(experiment)
     if chosen.interleaving:
         if events is not None:
             raise BadInput(f"'{chosen.name}' merges pages: it is analysed from a dataset's log, without --events")
-        found = panels.interleaved(spaces.current(settings.load().var_dir, space), chosen)
+        found = panels.interleaved(spaces.current(var_dir, space), chosen)
         _show_outcome(found, chosen)
         write_json(json, {"experiment": chosen.name, "interleaving": chosen.interleaving, **found.to_json()})
         return
@@ -105,7 +125,7 @@ def analyse(
         if events is not None:
             panel = panels.from_file(events, chosen)
         else:
-            panel = panels.from_space(spaces.current(settings.load().var_dir, space), chosen)
+            panel = panels.from_space(spaces.current(var_dir, space), chosen)
         stage.note = f"{len(panel.arm_V):,} viewers, {len(panel.day_N):,} rows"
     report = judge(panel, chosen)
     _show(report, chosen.analysis.days)

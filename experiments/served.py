@@ -17,6 +17,7 @@ from experiments.canary import CanaryState
 from experiments.config import ExperimentsConfig
 
 EXPERIMENTS, CANARY = "experiments.toml", "canary.json"
+_EXAMPLE = Path(__file__).with_name("example.toml")
 
 
 def read(folder: Path) -> ExperimentsConfig | None:
@@ -31,6 +32,21 @@ def read(folder: Path) -> ExperimentsConfig | None:
         return found
     found = found or ExperimentsConfig()
     return replace(found, experiments=(*found.experiments, canary.experiment))
+
+
+def write_example(folder: Path) -> Path:
+    """Experiments to begin with: two ways to explore, two rankings on one page, a holdout; says where they are.
+
+    Raises:
+        BadInput: something is tried already.
+    """
+    file = folder / EXPERIMENTS
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(_EXAMPLE.read_text(encoding="utf-8"))
+    except FileExistsError as error:
+        raise BadInput(f"{file} is there already, and what it tries goes on") from error
+    return file
 
 
 def read_canary(folder: Path) -> CanaryState | None:

@@ -4,7 +4,7 @@ import { $, el, figure, notice, percent, svg } from "./dom.js";
 import { get } from "./api.js";
 
 const EVERY_MS = 4000;
-const SAFETY = { safe: ["good", "safe"], harmed: ["bad", "got worse"], unclear: ["open", "not shown to be safe yet"] };
+const SAFETY = { safe: ["good", "safe"], harmed: ["bad", "got worse"], unclear: ["open", "not shown to be safe yet"], unmeasured: ["open", "nothing measured yet"] };
 
 function tile(name, value, unit = "") {
   return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value, el("small", {}, unit)));
@@ -117,7 +117,7 @@ async function refresh() {
     const said = await get("/ops/experiments/summary");
     $("notices").replaceChildren(...(said.problem ? [notice(said.problem)] : []));
     const running = said.experiments.length;
-    $("note").textContent = running ? `${running} running · intervals stay valid however often you look` : "Nothing is tried at the moment: write experiments.toml beside the releases.";
+    $("note").textContent = running ? `${running} running · intervals stay valid however often you look` : "Nothing is tried at the moment: run `upnext experiment example`, or write experiments.toml beside the releases.";
     $("tiles").replaceChildren(...(said.record ? [tile("Held out of everything", percent(said.holdout)), tile("Requests recorded", percent(said.record.share)), tile("Records", figure(said.record.done)), tile("Records dropped", figure(said.record.dropped), said.record.queued ? ` ${said.record.queued} waiting` : ""), tile("Bytes a record", said.record.bytes === null ? "–" : figure(Math.round(said.record.bytes)))] : []));
     $("trials").replaceChildren(...said.experiments.map(panel), ...(said.exploration?.length ? [explored(said.exploration)] : []), ...said.shadow.map(unseen));
   } catch (error) {

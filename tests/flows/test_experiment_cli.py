@@ -8,6 +8,9 @@ from typer.testing import CliRunner
 
 from cli.experiment import app
 from core.errors import BadInput, SchemaMismatch
+from experiments import served
+from serving.arms import ArmRecommender, Base
+from serving.config import ServingConfig
 from tests.experiments.trials import trial
 
 CONFIG = """
@@ -45,6 +48,17 @@ def test_analyse(tmp_path, files):
     assert found["arms"][0]["verdict"]["choice"] == "ship"
 
 
+def test_an_example_runs_and_is_never_written_over_what_runs(tmp_path):
+    file = served.write_example(tmp_path)
+    found = served.read(tmp_path)
+    assert [each.name for each in found.experiments] == ["explore", "fewer-candidates"]
+    assert ArmRecommender(found, Base(ServingConfig(), lambda config: None)).breakers == {}
+    assert {metric.name for metric in found.named("explore").analysis.guardrails} >= {"page load", "failed pages", "retention"}
+    with pytest.raises(BadInput, match="is there already"):
+        served.write_example(tmp_path)
+    assert file == tmp_path / served.EXPERIMENTS
+
+
 def test_aa(tmp_path):
     assert run("aa", "--runs", 50, "--viewers", 400, "--json", tmp_path / "aa.json").exit_code == 0
     assert json.loads((tmp_path / "aa.json").read_text())["holds"] is True
@@ -53,6 +67,8 @@ def test_aa(tmp_path):
 def test_mistakes_are_named(files):
     with pytest.raises(BadInput, match="exclude each other"):
         run("analyse", "--events", files[0], "--space", "x", "--config", files[1])
+    with pytest.raises(BadInput, match="--events needs --config"):
+        run("analyse", "--events", files[0])
     files[1].write_text(CONFIG.replace('"watch_s"', '"watchs"'))
     with pytest.raises(SchemaMismatch, match="did you mean 'watch_s'"):
         run("analyse", "--events", files[0], "--config", files[1])
