@@ -1,18 +1,23 @@
 """How good is each head of the ranker on a rated log, over seeds: with LightGBM's say, alone, and next to LightGBM by itself?
 
-    python -m benchmarks.ranking --log DIR/log.tsv --seeds 3
+    python -m benchmarks.ranking --log DIR/log.tsv --seeds 3 --processes 3
 
 The log is cut in time: the last fifth of its rows is held out, and `upnext evaluate ranking` runs on the two parts, once per
 seed. A seed changes all that is random: ages of pasts, settings tried, initial weights, order of rows, LightGBM's samples.
 `gains` are means over seeds of the AUC gained over LightGBM, with a t interval over seeds; each run has its own over viewers.
+`calibration` holds means of the differences in log loss and ECE, below zero where both together are better than LightGBM.
 """
 
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks import results_file
 from core import inference
@@ -22,6 +27,7 @@ from pipelines.rated import files as rank_files
 from pipelines.rated import log as rated_log
 
 HELD_OUT_SHARE = 0.2
+GAINS = ("gain", "gain_alone", "gain_over_averaged")
 FIGURES = ("auc", "gauc", "logloss", "ece", "mae")
 
 
@@ -30,24 +36,39 @@ def main() -> None:
     parser = results_file.parser(__doc__)
     parser.add_argument("--log", type=Path, required=True, help="a rated log; users.csv beside it is used if present")
     parser.add_argument("--seeds", type=int, default=3, help="how many runs")
+    parser.add_argument("--processes", type=int, default=1, help="how many of them at the same time, one thread each")
     arguments = parser.parse_args()
-    results_file.keep("ranking", measure(arguments.log, range(1, arguments.seeds + 1)), arguments)
+    seeds = range(1, arguments.seeds + 1)
+    results_file.keep("ranking", measure(arguments.log, seeds, arguments.processes), arguments)
 
 
-def measure(log: Path, seeds: range) -> dict[str, Any]:
+def measure(log: Path, seeds: range, processes: int = 1) -> dict[str, Any]:
     """Every run, and the means over them."""
     with TemporaryDirectory() as folder:
-        train, held_out = split(log, Path(folder))
-        runs = []
-        for seed in seeds:
-            stages = Stages()
-            report = rank_files.evaluate(train, held_out, rank_files.configure([f"seed={seed}"]), stages)
-            runs.append({"seed": seed, **report.to_json(), "stages": stages.to_json()})
-            print(f"seed {seed}: {runs[-1]['gain']}, alone {runs[-1]['gain_alone']}", flush=True)
-    averaged = {model: means([run[model] for run in runs]) for model in ("heads", "alone", "baseline")}
+        once = partial(run, *split(log, Path(folder)))
+        if processes == 1:
+            return summary([once(seed) for seed in seeds])
+        with ProcessPoolExecutor(
+            processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            return summary(list(pool.map(once, seeds)))
+
+
+def run(train: Path, held_out: Path, seed: int) -> dict[str, Any]:
+    """What `upnext evaluate ranking` says with one seed."""
+    stages = Stages()
+    report = rank_files.evaluate(train, held_out, rank_files.configure([f"seed={seed}"]), stages)
+    found = {"seed": seed, **report.to_json(), "stages": stages.to_json()}
+    print(f"seed {seed}: {found['gain']}, alone {found['gain_alone']}", flush=True)
+    return found
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over runs, intervals of the gains, and the runs."""
     return {
-        "means": averaged,
-        "gains": {kind: gains([run[kind] for run in runs]) for kind in ("gain", "gain_alone")},
+        "means": {model: means([each[model] for each in runs]) for model in ("heads", "alone", "baseline", "averaged")},
+        "gains": {kind: gains([each[kind] for each in runs]) for kind in GAINS},
+        "calibration": {name: differences([each["calibration"] for each in runs], name) for name in ("logloss", "ece")},
         "runs": runs,
     }
 
@@ -82,6 +103,15 @@ def gains(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]
         over_seeds = inference.t_interval(np.array([run[head]["auc"] for run in runs]))
         bounds = {f"{side}_over_viewers": float(np.mean([run[head][side] for run in runs])) for side in ("low", "high")}
         found[head] = {"auc": over_seeds.mean, "low": over_seeds.low, "high": over_seeds.high, **bounds}
+    return found
+
+
+def differences(runs: list[dict[str, dict[str, dict[str, float]]]], name: str) -> dict[str, dict[str, float]]:
+    """Of one measure of calibration, both together minus LightGBM, by head: mean and interval over seeds."""
+    found = {}
+    for head in runs[0]:
+        over_seeds = inference.t_interval(np.array([run[head][name]["difference"] for run in runs]))
+        found[head] = {"difference": over_seeds.mean, "low": over_seeds.low, "high": over_seeds.high}
     return found
 
 

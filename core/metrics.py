@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+ECE_BINS = 10
 
 
 def hit_rate(hits: NDArray[np.bool_], k: int) -> Floats:
@@ -76,8 +77,13 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """−mean log likelihood; probabilities are clipped to [1e-7, 1 − 1e-7]."""
+    return float(log_losses(labels, probabilities).mean())
+
+
+def log_losses(labels: ArrayLike, probabilities: ArrayLike) -> Floats:
+    """−log likelihood of each label, clipped like `log_loss`. [N]"""
     y, p = np.asarray(labels, dtype=np.float64), np.clip(np.asarray(probabilities, dtype=np.float64), 1e-7, 1 - 1e-7)
-    return float(-(y * np.log(p) + (1 - y) * np.log1p(-p)).mean())
+    return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
 
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -85,7 +91,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return float(np.mean((np.asarray(probabilities, dtype=np.float64) - np.asarray(labels, dtype=np.float64)) ** 2))
 
 
-def ece(labels: ArrayLike, probabilities: ArrayLike, bins: int = 10) -> float:
+def ece(labels: ArrayLike, probabilities: ArrayLike, bins: int = ECE_BINS) -> float:
     """Expected calibration error over equal-width bins: Σ share · |mean p − mean y| (Naeini et al. 2015)."""
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     index = np.minimum((p * bins).astype(np.int64), bins - 1)

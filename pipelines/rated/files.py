@@ -1,7 +1,8 @@
 """Ranking measured between two files of any rated log: learn from one, be measured on the other, next to tuned LightGBM.
 
     read → settings of both models, chosen inside the training file → both fitted on all of it → the held-out file is opened
-        → features frozen at the end of the training file → report on the ranker, on LightGBM and on both together
+        → features frozen at the end of the training file → report on the ranker, on LightGBM, on several of it averaged,
+          and on ranker and averaged LightGBM together
 
 Labels of the held-out file are used for nothing but its figures.
 """
@@ -24,8 +25,10 @@ from pipelines.rated import ranker as rated_ranker
 from pipelines.rated import trees as rated_trees
 from pipelines.rated.features import RatedFeatures, Table
 from pipelines.rated.log import BINARY, HEADS, RatedLog
-from pipelines.rated.report import RankingReport, auc_gain, figures
+from pipelines.rated.report import RankingReport, auc_gain, figures, loss_gain
+from pipelines.rated.trees import Labelled
 from pipelines.rated.tuning import (
+    AVERAGED,
     RANKER,
     TOGETHER,
     TREES,
@@ -37,6 +40,9 @@ from pipelines.rated.tuning import (
     together,
     training_part,
 )
+
+_PAIRS = ((TOGETHER, TREES), (RANKER, TREES), (TOGETHER, AVERAGED))
+"""Whose AUC is held against whose."""
 
 
 def configure(assignments: Sequence[str]) -> RankFilesConfig:
@@ -73,57 +79,77 @@ def evaluate(train: Path, held_out: Path, config: RankFilesConfig, stages: Stage
         stage.note = f"{count} members"
     with stages("lightgbm") as stage:
         trees = {}
-        for number, (head, settings) in enumerate(chosen.trees.items()):
+        for number, head in enumerate(chosen.trees):
             stage.advance(number / len(chosen.trees), head)
-            trees[head] = rated_trees.fit(head, settings, part.labelled(head), config.seed)
+            trees[head] = _forests(head, chosen, part.labelled(head), config)
     with stages("held-out file") as stage:
         rows = rated_log.read(held_out)
         table = features.table(rows, np.minimum(rows.at, log.at[-1] + 1))
-        raw: dict[str, Scores] = {RANKER: ranker.raw_scores(table.values_QF), TREES: _tree_scores(trees, table)}
+        raw: dict[str, Scores] = {RANKER: ranker.raw_scores(table.values_QF), **_tree_scores(trees, table)}
         raw[TOGETHER] = together(raw, chosen.shares)
         stage.note = f"{len(rows):,} rows"
     return _report(rows, raw, chosen, log, config)
 
 
-def _tree_scores(trees: Mapping[str, lgb.Booster], table: Table) -> Scores:
-    return {head: rated_trees.raw_scores(model, table.values_QF) for head, model in trees.items()}
+def _forests(head: str, chosen: Chosen, rows: Labelled, config: RankFilesConfig) -> list[lgb.Booster]:
+    """One for each of the head's best settings, each with its own seed; the first is the baseline."""
+    return [rated_trees.fit(head, settings, rows, config.seed + number) for number, settings in enumerate(chosen.trees[head])]
+
+
+def _tree_scores(trees: Mapping[str, Sequence[lgb.Booster]], table: Table) -> dict[str, Scores]:
+    """Of the baseline and of all averaged."""
+    return {
+        TREES: {head: rated_trees.raw_scores(models[0], table.values_QF) for head, models in trees.items()},
+        AVERAGED: {head: rated_trees.mean_scores(models, table.values_QF) for head, models in trees.items()},
+    }
 
 
 def _report(rows: RatedLog, raw: Mapping[str, Scores], chosen: Chosen, log: RatedLog, config: RankFilesConfig) -> RankingReport:
     """Calibrated scores against the labels of the held-out file."""
     heads: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in raw}
-    gain: dict[str, dict[str, Interval]] = {RANKER: {}, TOGETHER: {}}
+    gain: dict[tuple[str, str], dict[str, Interval]] = {pair: {} for pair in _PAIRS}
+    calibration: dict[str, dict[str, Interval]] = {}
     for head in [head for head in HEADS if head in rows.labels and head in raw[RANKER]]:
         known = ~np.isnan(rows.labels[head])
         if not known.any():
             continue
         labels, viewers = rows.labels[head][known], rows.viewer_ids[known]
-        for model, scores in raw.items():
-            heads[model][head] = figures(head, labels, chosen.calibrations[model][head](scores[head][known]), viewers)
+        predicted = {model: chosen.calibrations[model][head](scores[head][known]) for model, scores in raw.items()}
+        for model in raw:
+            heads[model][head] = figures(head, labels, predicted[model], viewers)
         if head in BINARY and 0 < labels.sum() < len(labels):
-            for model, found in gain.items():
+            for (first, second), found in gain.items():
                 random = stream(config.seed, "ranking gain", head)
-                found[head] = auc_gain(labels, raw[model][head][known], raw[TREES][head][known], viewers, random)
-    facts = {
+                found[head] = auc_gain(labels, raw[first][head][known], raw[second][head][known], viewers, random)
+            random = stream(config.seed, "calibration gain", head)
+            calibration[head] = loss_gain(labels, predicted[TOGETHER], predicted[TREES], viewers, random)
+    return RankingReport(
+        heads=heads[TOGETHER],
+        alone=heads[RANKER],
+        baseline=heads[TREES],
+        averaged=heads[AVERAGED],
+        gain=gain[TOGETHER, TREES],
+        gain_alone=gain[RANKER, TREES],
+        gain_over_averaged=gain[TOGETHER, AVERAGED],
+        calibration=calibration,
+        omitted=_omitted(log, rows, heads[RANKER]),
+        facts=_facts(rows, chosen, log, config),
+    )
+
+
+def _facts(rows: RatedLog, chosen: Chosen, log: RatedLog, config: RankFilesConfig) -> dict[str, Any]:
+    """Sizes and settings."""
+    return {
         "rows": {"train": len(log), "held_out": len(rows)},
         "watch": "gamma deviance for both models; MAE is of the median, a line in logs of the predicted mean",
         "settings": {
             "config": configs.to_dict(config),
             RANKER: [configs.to_dict(member) for member in chosen.members],
-            TREES: {head: asdict(settings) for head, settings in chosen.trees.items()},
+            TREES: {head: [asdict(each) for each in settings] for head, settings in chosen.trees.items()},
             TOGETHER: dict(chosen.shares),
         },
         "tuned_auc": dict(chosen.auc),
     }
-    return RankingReport(
-        heads=heads[TOGETHER],
-        alone=heads[RANKER],
-        baseline=heads[TREES],
-        gain=gain[TOGETHER],
-        gain_alone=gain[RANKER],
-        omitted=_omitted(log, rows, heads[RANKER]),
-        facts=facts,
-    )
 
 
 def _omitted(log: RatedLog, rows: RatedLog, measured: Mapping[str, Any]) -> dict[str, str]:

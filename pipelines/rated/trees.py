@@ -1,10 +1,11 @@
 """LightGBM on the same features: the bar that the ranker is held against (Ke et al., NeurIPS 2017).
 
-One model per head: log-loss for the binary heads, gamma deviance for watched seconds, like the ranker's. The number of trees is
-found by early stopping on the rows that settings are chosen on; the final model is fitted on all rows with that many.
+Forests of one head at a time: log-loss for the binary heads, gamma deviance for watched seconds, like the ranker's. The number
+of trees is found by early stopping on the rows that settings are chosen on; the final models are fitted on all rows with that
+many. The best setting by itself is the bar; the best few, averaged, are what the ranker's answer is mixed with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -65,29 +66,34 @@ def draw(seed: int, trial: int) -> TreeSettings:
     )
 
 
-def tune(
-    head: str, train: Labelled, held: Labelled, trials: int, seed: int, done: Callable[[int], None]
-) -> tuple[TreeSettings, lgb.Booster]:
-    """The setting with the best AUC (for watch: gamma deviance) on the held rows, its number of trees, and its model.
+@dataclass(frozen=True)
+class Tried:
+    """A setting, with as many trees as were best, and its model."""
+
+    score: float
+    """AUC on the held rows, or for watch minus the gamma deviance."""
+    settings: TreeSettings
+    model: lgb.Booster
+
+
+def tune(head: str, train: Labelled, held: Labelled, trials: int, seed: int, done: Callable[[int], None]) -> list[Tried]:
+    """Every setting tried, the best on the held rows first.
 
     `done` is called with each trial that has been made.
     """
     metric = "gamma" if head == WATCH else "auc"
     data = _dataset(head, train)
     valid = lgb.Dataset(held.values_RF, _labels(head, held), reference=data)
-    best: tuple[float, TreeSettings, lgb.Booster] | None = None
+    tried = []
     for trial in range(trials):
         settings = draw(seed, trial)
         stop = lgb.early_stopping(_PATIENCE, verbose=False)
-        model = lgb.train(
-            _parameters(head, settings, seed) | {"metric": metric}, data, settings.trees, [valid], callbacks=[stop]
-        )
+        parameters = _parameters(head, settings, seed) | {"metric": metric}
+        model = lgb.train(parameters, data, settings.trees, [valid], callbacks=[stop])
         score = float(model.best_score["valid_0"][metric]) * (-1 if head == WATCH else 1)
-        if best is None or score > best[0]:
-            best = score, replace(settings, trees=model.best_iteration), model
+        tried.append(Tried(score, replace(settings, trees=model.best_iteration), model))
         done(trial)
-    assert best is not None
-    return best[1], best[2]
+    return sorted(tried, key=lambda each: -each.score)
 
 
 def fit(head: str, settings: TreeSettings, train: Labelled, seed: int) -> lgb.Booster:
@@ -98,6 +104,11 @@ def fit(head: str, settings: TreeSettings, train: Labelled, seed: int) -> lgb.Bo
 def raw_scores(model: lgb.Booster, values_RF: Matrix) -> Floats:
     """Log-odds, or log seconds for watch. [R]"""
     return np.asarray(model.predict(values_RF, raw_score=True), dtype=np.float64)
+
+
+def mean_scores(models: Sequence[lgb.Booster], values_RF: Matrix) -> Floats:
+    """Mean of their raw scores. [R]"""
+    return np.mean([raw_scores(model, values_RF) for model in models], axis=0, dtype=np.float64)
 
 
 def _dataset(head: str, rows: Labelled) -> lgb.Dataset:

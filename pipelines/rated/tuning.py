@@ -3,9 +3,10 @@
 Both models learn from the same earlier rows, are tried with equally many settings (LightGBM: for each head), are judged by AUC
 (for watched seconds: gamma deviance), and get their calibration from the later rows. So does what they say together,
 
-    raw = (1 − share) · raw of the ranker + share · raw of LightGBM         with the head's best share of a few,
+    raw = (1 − share) · raw of the ranker + share · mean raw of LightGBM's best settings       with a share for each head,
 
-for they err differently. Knows nothing of the held-out file.
+for they err differently. LightGBM with its best setting is the bar; averaged, it stands beside it, so that nobody takes what
+averaging gains for what the ranker adds. Knows nothing of the held-out file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,10 @@ from pipelines.rated.report import Calibration, calibration
 from pipelines.rated.trees import Labelled, TreeSettings
 from ranking.config import RankerConfig
 
-RANKER, TREES, TOGETHER = "ranker", "lightgbm", "together"
-_SHARES = (0.0, 0.25, 0.5, 0.75)
+RANKER, TREES, AVERAGED, TOGETHER = "ranker", "lightgbm", "lightgbm averaged", "together"
+_EVEN = 0.5
+_SHARES = (0.5, 0.25, 0.75, 0.0, 1.0)
+"""Of equals the first is taken."""
 Scores = Mapping[str, Floats]
 """Raw scores by head: log-odds, and log seconds for watch."""
 
@@ -40,7 +43,7 @@ class RankFilesConfig:
     trials: int = 5
     """Settings tried for each model."""
     members: int = 3
-    """The best of the ranker's settings, each with its own seed, are trained again and averaged in log-odds."""
+    """So many of the best settings of each model, each with its own seed, are trained again and averaged in log-odds."""
     tuning_share: float = 0.2
     """Last share of the training rows, on which settings are chosen and scores calibrated."""
     stalest: float = 0.25
@@ -70,10 +73,10 @@ class Chosen:
 
     members: tuple[RankerConfig, ...]
     """The rankers to be averaged."""
-    trees: Mapping[str, TreeSettings]
-    """By head."""
+    trees: Mapping[str, tuple[TreeSettings, ...]]
+    """By head, the best first."""
     shares: Mapping[str, float]
-    """Of LightGBM in what both say together, by head."""
+    """Of averaged LightGBM in what both say together, by head."""
     calibrations: Mapping[str, Mapping[str, Calibration]]
     """By model and head."""
     auc: Mapping[str, float]
@@ -107,7 +110,7 @@ def choose(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig
         }
         stage.note = f"mean AUC {_mean_auc(held.rows, raw[RANKER]):.4f}, best {len(members)} of {config.trials}"
     with stages("lightgbm settings") as stage:
-        trees, raw[TREES] = _trees(part, held, tuple(raw[RANKER]), config, stage)
+        trees, raw[TREES], raw[AVERAGED] = _trees(part, held, tuple(raw[RANKER]), config, stage)
         stage.note = f"mean AUC {_mean_auc(held.rows, raw[TREES]):.4f}, best of {config.trials} for each head"
     shares = {head: _share(held.rows, head, raw) for head in raw[RANKER]}
     raw[TOGETHER] = together(raw, shares)
@@ -117,7 +120,7 @@ def choose(log: RatedLog, attributes: Attributes | None, config: RankFilesConfig
 
 def together(raw: Mapping[str, Scores], shares: Mapping[str, float]) -> dict[str, Floats]:
     """What both say of some rows, head by head."""
-    return {head: (1 - share) * raw[RANKER][head] + share * raw[TREES][head] for head, share in shares.items()}
+    return {head: (1 - share) * raw[RANKER][head] + share * raw[AVERAGED][head] for head, share in shares.items()}
 
 
 def through(stage: Stage, number: int, count: int) -> rated_ranker.OnStep:
@@ -150,15 +153,18 @@ def _members(part: Part, held: Part, config: RankFilesConfig, stage: Stage) -> t
 
 def _trees(
     part: Part, held: Part, heads: Sequence[str], config: RankFilesConfig, stage: Stage
-) -> tuple[dict[str, TreeSettings], Scores]:
-    """The best setting of each head, and the scores of the held rows."""
-    settings, scores = {}, {}
+) -> tuple[dict[str, tuple[TreeSettings, ...]], Scores, Scores]:
+    """The best settings of each head, and scores of the held rows: the best one's and their mean."""
+    settings: dict[str, tuple[TreeSettings, ...]] = {}
+    best, mean = {}, {}
     for number, head in enumerate(heads):
         known = part.labelled(head), held.labelled(head)
         done = partial(_tried, stage, number, len(heads), config.trials)
-        settings[head], model = rated_trees.tune(head, *known, config.trials, config.seed, done)
-        scores[head] = rated_trees.raw_scores(model, held.table.values_QF)
-    return settings, scores
+        found = rated_trees.tune(head, *known, config.trials, config.seed, done)[: config.members]
+        settings[head] = tuple(each.settings for each in found)
+        best[head] = rated_trees.raw_scores(found[0].model, held.table.values_QF)
+        mean[head] = rated_trees.mean_scores([each.model for each in found], held.table.values_QF)
+    return settings, best, mean
 
 
 def _tried(stage: Stage, number: int, heads: int, trials: int, trial: int) -> None:
@@ -166,7 +172,7 @@ def _tried(stage: Stage, number: int, heads: int, trials: int, trial: int) -> No
 
 
 def _share(rows: RatedLog, head: str, raw: Mapping[str, Scores]) -> float:
-    """The best of a few for the head; of equals the smallest."""
+    """Halfway between an even share and the best of a few: a fifth of the rows cannot tell neighbouring shares apart."""
 
     def value(share: float) -> float:
         labels, scores = _known(rows, head, together(raw, {head: share}))
@@ -174,7 +180,7 @@ def _share(rows: RatedLog, head: str, raw: Mapping[str, Scores]) -> float:
             return float(np.nan_to_num(metrics.auc(labels, scores)))
         return -float((scores + labels * np.exp(-scores)).mean())  # gamma deviance, up to a constant
 
-    return max(_SHARES, key=value)
+    return (_EVEN + max(_SHARES, key=value)) / 2
 
 
 def _mean_auc(rows: RatedLog, scores: Scores) -> float:

@@ -30,3 +30,10 @@ def test_gains_are_over_seeds_and_keep_the_bounds_over_viewers():
     assert found["auc"] == pytest.approx(0.15)
     assert found["low"] == pytest.approx(0.15 - 12.706 * 0.05, abs=1e-3), "t with one degree of freedom"
     assert (found["low_over_viewers"], found["high_over_viewers"]) == (pytest.approx(0.14), pytest.approx(0.18))
+
+
+def test_calibration_is_compared_over_seeds():
+    runs = [{"click": {"ece": {"difference": difference}}} for difference in (-0.02, 0.0)]
+    found = ranking.differences(runs, "ece")["click"]
+    assert found["difference"] == pytest.approx(-0.01)
+    assert found["low"] == pytest.approx(-0.01 - 12.706 * 0.01, abs=1e-3)

@@ -33,7 +33,10 @@ def test_the_answer_has_every_head_of_both_models(measured):
     answer = json.loads(json.dumps(measured[1].to_json(), allow_nan=False))
     assert set(answer["heads"]) == set(answer["alone"]) == set(answer["baseline"]) == {"click", "long_view", "like", "watch"}
     assert {"auc", "gauc", "logloss", "ece"} <= set(answer["heads"]["like"])
-    assert set(answer["gain"]) == set(answer["gain_alone"]) == {"click", "long_view", "like"}
+    assert set(answer["averaged"]) == set(answer["heads"])
+    for kind in ("gain", "gain_alone", "gain_over_averaged", "calibration"):
+        assert set(answer[kind]) == {"click", "long_view", "like"}
+    assert set(answer["calibration"]["like"]) == {"logloss", "ece"}
     assert answer["rows"] == {"train": 2_000, "held_out": 500}
     assert answer["omitted"] == {}
 
@@ -76,6 +79,12 @@ def test_the_held_out_file_is_opened_after_everything_is_fitted(measured, monkey
     assert happened[-1] == ("read", held_out)
     assert names.count("read") == 2
     assert names.count("fit") == 2 + 4, "the ranker's trial and members, and one forest per head"
+
+
+def test_one_member_averages_nothing(measured):
+    report = measured[1]
+    assert report.averaged == report.baseline
+    assert all(len(settings) == 1 for settings in report.facts["settings"]["lightgbm"].values())
 
 
 def test_a_head_without_labels_is_left_out_with_the_reason(tmp_path):

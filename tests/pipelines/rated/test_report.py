@@ -61,6 +61,29 @@ def test_calibration_undoes_a_planted_distortion():
     assert np.abs(probability(2 * true + 1) - expit(true)).max() < 0.02
 
 
+def test_a_distorted_model_is_found_worse_calibrated():
+    rng = np.random.default_rng(6)
+    viewers, true = rng.integers(100, size=5_000), rng.normal(size=5_000)
+    labels = (rng.random(5_000) < expit(true)).astype(float)
+    right, wrong = expit(true), expit(true + 0.4)
+    found = rated_report.loss_gain(labels, right, wrong, viewers, rng)
+    assert found["ece"].mean == metrics.ece(labels, right) - metrics.ece(labels, wrong)
+    assert found["logloss"].mean == pytest.approx(metrics.log_loss(labels, right) - metrics.log_loss(labels, wrong))
+    assert found["ece"].low < found["ece"].mean < found["ece"].high < 0
+    assert found["logloss"].high < 0
+    same = rated_report.loss_gain(labels, right, right, viewers, rng)["ece"]
+    assert (same.mean, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
+def test_the_bootstrap_of_calibration_sees_the_documented_measure():
+    """One viewer of one row each: resampled by hand, both ways give the same ECE."""
+    labels, predicted = np.array([1.0, 0.0, 1.0]), np.array([0.95, 0.31, 0.38])
+    gaps = rated_report._gaps(labels, predicted, np.arange(3), 3)
+    weights = np.array([2, 0, 1])
+    repeated = metrics.ece(np.repeat(labels, weights), np.repeat(predicted, weights))
+    assert np.abs(weights @ gaps).sum() / 3 == pytest.approx(repeated)
+
+
 def test_watch_is_predicted_by_its_median():
     rng = np.random.default_rng(5)
     log_mean = rng.normal(2, 1, 20_000)
@@ -78,8 +101,15 @@ def test_the_report_has_the_documented_shape():
     assert watch["mae"] == 2.0
     heads = {"click": figures, "watch": watch}
     gain, less = {"click": Interval(0.1, 0.05, 0.2)}, {"click": Interval(0.0, -0.1, 0.1)}
-    report = RankingReport(heads, heads, heads, gain, less, {"like": "no label"}, {"rows": {"train": 3}})
+    calibration = {"click": {"logloss": Interval(-0.2, -0.3, -0.1), "ece": Interval(0.0, -0.1, 0.1)}}
+    omitted, facts = {"like": "no label"}, {"rows": {"train": 3}}
+    report = RankingReport(heads, heads, heads, heads, gain, less, less, calibration, omitted, facts)
     assert report.to_json()["gain"] == {"click": {"auc": 0.1, "low": 0.05, "high": 0.2}}
     assert report.to_json()["gain_alone"]["click"]["auc"] == 0.0
+    assert report.to_json()["calibration"]["click"]["logloss"] == {"difference": -0.2, "low": -0.3, "high": -0.1}
     assert report.to_json()["rows"] == {"train": 3}
-    assert report.to_table().row_count == 3
+    assert report.metrics()["together.click_auc"] == 1.0
+    assert report.metrics()["lightgbm.watch_mae"] == 2.0
+    assert not any(name.endswith("rows") for name in report.metrics())
+    assert report.to_table().row_count == 2 * 4 + 1
+    assert report.differences_table().row_count == 5

@@ -24,9 +24,13 @@ def test_tuning_finds_the_planted_order_and_stops_early():
     labels = (rng.random(3_000) < expit(2 * values[:, 0])).astype(float)
     train, held = Labelled(values[:2_000], labels[:2_000]), Labelled(values[2_000:], labels[2_000:])
     tried = []
-    settings, model = rated_trees.tune("click", train, held, 2, 0, tried.append)
-    raw = rated_trees.raw_scores(model, held.values_RF)
+    best, other = rated_trees.tune("click", train, held, 2, 0, tried.append)
+    settings, raw = best.settings, rated_trees.raw_scores(best.model, held.values_RF)
     assert tried == [0, 1]
+    assert best.score == pytest.approx(metrics.auc(held.labels_R, raw), abs=1e-3)
+    assert best.score >= other.score
+    both = rated_trees.mean_scores([best.model, other.model], held.values_RF)
+    assert both == pytest.approx((raw + rated_trees.raw_scores(other.model, held.values_RF)) / 2)
     assert 0 < settings.trees < 1_000
     assert metrics.auc(held.labels_R, raw) > metrics.auc(held.labels_R, held.values_RF[:, 0]) - 0.02
     again = rated_trees.fit("click", settings, train, 0)

@@ -6,7 +6,7 @@ import pytest
 from core.rng import stream
 from pipelines.rated import log as rated_log
 from pipelines.rated import tuning
-from pipelines.rated.tuning import RANKER, TREES
+from pipelines.rated.tuning import AVERAGED, RANKER
 from tests.pipelines.rated import made as rated
 
 HEADS = ("click", "watch")
@@ -24,17 +24,22 @@ def said(rows, noise):
 
 
 def test_together_is_a_weighted_mean_of_raw_scores():
-    raw = {RANKER: {"click": np.array([0.0, 4.0])}, TREES: {"click": np.array([2.0, 0.0])}}
+    raw = {RANKER: {"click": np.array([0.0, 4.0])}, AVERAGED: {"click": np.array([2.0, 0.0])}}
     assert tuning.together(raw, {"click": 0.25})["click"].tolist() == [0.5, 3.0]
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_the_better_model_is_heard_more(rows, head):
     good, bad = said(rows, 0.3), said(rows, 3.0)
-    assert tuning._share(rows, head, {RANKER: good, TREES: bad}) == 0.0
-    assert tuning._share(rows, head, {RANKER: bad, TREES: good}) == 0.75
+    assert tuning._share(rows, head, {RANKER: good, AVERAGED: bad}) == 0.25
+    assert tuning._share(rows, head, {RANKER: bad, AVERAGED: good}) == 0.75
 
 
 def test_models_that_err_differently_are_both_heard(rows):
-    raw = {RANKER: said(rows, 1.9), TREES: said(rows, 2.0)}
-    assert tuning._share(rows, "click", raw) in (0.25, 0.5, 0.75)
+    raw = {RANKER: said(rows, 1.9), AVERAGED: said(rows, 2.0)}
+    assert tuning._share(rows, "click", raw) in (0.375, 0.5, 0.625)
+
+
+def test_models_that_cannot_be_told_apart_share_evenly(rows):
+    same = said(rows, 1.0)
+    assert tuning._share(rows, "click", {RANKER: same, AVERAGED: same}) == 0.5
