@@ -22,7 +22,9 @@ def evaluate(
     preset: Annotated[str, typer.Option(help="Model sizes for bare files: tiny | demo | full")] = "demo",
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train on the two files this often, with seeds 1 to N.")] = 1,
-    slices: Annotated[bool, typer.Option(help="Also the best model against the best baseline, group by group.")] = False,
+    slices: Annotated[
+        bool, typer.Option(help="Also the best model against the best baseline, group by group, and rare videos apart.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the leaderboard here.")] = None,
 ) -> None:
     """Full-catalogue leaderboard: of the live release on its time split, or of any pair of files."""
@@ -42,7 +44,8 @@ def evaluate(
         raise BadInput("--interactions and --held-out belong together: one to learn from, one to be measured on")
     if seeds > 1 and interactions is None:
         raise BadInput("--seeds needs --interactions and --held-out; `python -m benchmarks.seeds` repeats a whole training run")
-    repeated = None
+    var_dir, repeated = settings.load().var_dir, None
+    names: dict[str, str | None]
     if interactions is not None and held_out is not None:
         config = presets.configure(preset, override or [])
         if seeds > 1:
@@ -50,16 +53,19 @@ def evaluate(
             leaderboard, repeated = repetition.evaluate_files(interactions, held_out, item_vectors, config, numbers, stages)
         else:
             leaderboard = bare_files.evaluate(interactions, held_out, item_vectors, config, stages)
-        with stages("track") as stage:
-            var_dir, metrics = settings.load().var_dir, tracking.measured(leaderboard)
-            names = {"data": interactions.name, "snapshot": tracking.digest(interactions)}
-            stage.note = tracking.record(var_dir, "evaluate", config, metrics, stages, **names)
+        names = {"data": interactions.name, "snapshot": tracking.digest(interactions)}
     else:
-        leaderboard = again(spaces.current(settings.load().var_dir, space), stages)
+        measured = again(spaces.current(var_dir, space), stages)
+        leaderboard, config = measured.leaderboard, measured.config
+        names = {"data": spaces.current(var_dir, space).name, "snapshot": measured.snapshot, "release": measured.release}
+    with stages("track") as stage:
+        stage.note = tracking.record(var_dir, "evaluate", config, tracking.measured(leaderboard), stages, **names)
     found = leaderboard.slices() if slices else None
     for table in (leaderboard, repeated, found):
         if table is not None:
             console.print(table.to_table())
+    if slices or item_vectors is not None:
+        console.print(leaderboard.sightings_table())
     more = {} if repeated is None else {"seeds": repeated.to_json()}
     write_json(json, {**leaderboard.to_json(), **more, "stages": stages.to_json()})
 
@@ -73,10 +79,16 @@ def ranking(
 ) -> None:
     """Heads of the ranker on a rated log (long view, like against hate, click, watch time), and of tuned LightGBM beside it."""
     from cli.console import TerminalListener, console, write_json
+    from core import settings
+    from pipelines import tracking
     from pipelines.progress import Stages
     from pipelines.rated import files as rank_files
 
-    stages = Stages(TerminalListener())
-    report = rank_files.evaluate(train, held_out, rank_files.configure(override or []), stages)
+    stages, config = Stages(TerminalListener()), rank_files.configure(override or [])
+    report = rank_files.evaluate(train, held_out, config, stages)
+    with stages("track") as stage:
+        names = {"data": train.name, "snapshot": tracking.digest(train)}
+        stage.note = tracking.record(settings.load().var_dir, "ranking", config, report.metrics(), stages, **names)
     console.print(report.to_table())
+    console.print(report.differences_table())
     write_json(json, report.to_json() | {"seconds": sum(seconds for _, seconds in stages.seconds), "stages": stages.to_json()})

@@ -7,7 +7,7 @@ the training.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +73,22 @@ def compare(
         leaks=find_leaks(Pairs.of(train), held_out.pairs(), catalogue.uploaded_at),
         labels=slices.label(held_out, catalogue, viewers),
         shifts=representative.before_and_after(clicks, split.test_from, catalogue.category),
+        sightings=train.counts(),
     )
     return evaluate(fitted, held_out, PROTOCOL, about=about, seed=config.seed)
 
 
-def again(space: Space, stages: Stages) -> Leaderboard:
+@dataclass(frozen=True)
+class Again:
+    """A release that was measured once more, and what it was made from."""
+
+    leaderboard: Leaderboard
+    config: RunConfig
+    release: str
+    snapshot: str
+
+
+def again(space: Space, stages: Stages) -> Again:
     """Measure the live release of a space once more, on the snapshot it was trained from.
 
     Raises:
@@ -94,7 +105,8 @@ def again(space: Space, stages: Stages) -> Leaderboard:
         catalogue, viewers = Catalogue.load(found.path / CATALOGUE), ViewerTable.load(found.path / VIEWERS)
         stage.note = live
     with stages("evaluate") as stage:
-        return compare(dataset, found.path, catalogue, viewers, split, config, stage.advance)
+        leaderboard = compare(dataset, found.path, catalogue, viewers, split, config, stage.advance)
+    return Again(leaderboard, config, live, found.manifest.snapshot)
 
 
 def release_models(dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, cases: Cases) -> dict[str, Model]:

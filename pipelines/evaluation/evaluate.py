@@ -17,6 +17,7 @@ from core.errors import BadInput
 from core.space import Settings
 from data.interactions import Interactions
 from pipelines.evaluation import cases as splits
+from pipelines.evaluation import sightings
 from pipelines.evaluation.cases import Cases, HeldOut
 from pipelines.evaluation.leaderboard import GIVEN_RETRIEVED, MAIN, About, Entry, Leaderboard
 from pipelines.tuning.search import Search
@@ -74,8 +75,10 @@ class TwoStage:
         return self.ranked(cases, rows)
 
 
-def measure(model: Model, held_out: HeldOut) -> dict[str, NDArray[np.float64]]:
+def measure(model: Model, held_out: HeldOut, sightings_V: NDArray[np.int64] | None = None) -> dict[str, NDArray[np.float64]]:
     """Metrics per case, [N] each; for TwoStage also NDCG@10 among cases whose target was retrieved, nan elsewhere.
+
+    With `sightings_V`, how often each video was watched in training, also recall by that (`sightings`).
 
     Raises:
         BadInput: the model broke its contract.
@@ -85,7 +88,11 @@ def measure(model: Model, held_out: HeldOut) -> dict[str, NDArray[np.float64]]:
     for begin in range(0, len(held_out), step):
         rows = slice(begin, min(begin + step, len(held_out)))
         ranked = _checked(model.rank(held_out.cases, rows), held_out.cases, rows)
-        blocks.append(_values(held_out.hits(ranked, rows), held_out.targets.counts[rows], isinstance(model, TwoStage)))
+        hits = held_out.hits(ranked, rows)
+        values = _values(hits, held_out.targets.counts[rows], isinstance(model, TwoStage))
+        if sightings_V is not None:
+            values |= sightings.recalls(ranked, hits, held_out.targets.take(rows), sightings_V)
+        blocks.append(values)
     if not blocks:
         raise BadInput("there is nothing to evaluate: no viewer watches a new video in the test period")
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -149,7 +156,7 @@ def evaluate(
     entries = []
     for name, model in fitted.models.items():
         began = time.perf_counter()
-        values = measure(model, held_out)
+        values = measure(model, held_out, about.sightings if about else None)
         entries.append(Entry(name, values, time.perf_counter() - began + fitted.seconds.get(name, 0.0)))
     return Leaderboard(
         protocol, held_out, tuple(entries), fitted.omitted, fitted.settings, fitted.trials, about or About(), seed

@@ -92,6 +92,7 @@ def evaluate_files(
             leaks=find_leaks(Pairs.of(log.interactions, timed=log.timed), asked),
             labels=slices.label(test),
             shifts=representative.files(log.interactions, asked.viewer_ids, asked.video_rows),
+            sightings=log.interactions.counts(),
         )
         result = evaluate(fitted, test, PROTOCOL, about=about, seed=seed)
         stage.note = f"{len(result.held_out):,} viewers"

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from core import inference, rng
 from data.splits import Leak
-from pipelines.evaluation import representative
+from pipelines.evaluation import representative, sightings
 from pipelines.evaluation import slices as slicing
 from pipelines.evaluation.cases import HeldOut
 from pipelines.evaluation.representative import Shift
@@ -53,6 +53,8 @@ class About:
     """What the cases are sliced by."""
     shifts: tuple[Shift, ...] = ()
     """How the test differs from what came before it."""
+    sightings: NDArray[np.int64] | None = None
+    """[V] how often each video was watched in training."""
 
 
 @dataclass(frozen=True)
@@ -109,20 +111,21 @@ class Leaderboard:
             "omitted": dict(self.omitted),
             "settings": dict(self.settings),
             "against_best_baseline": self.comparisons(),
+            "over_retrieval_order": self.over_retrieval_order(),
             "leaks": [leak.text for leak in self.about.leaks],
             "representativeness": representative.to_json(self.about.shifts),
             "slices": None if slices is None else slices.to_json(),
         }
 
     def _row(self, entry: Entry) -> dict[str, Any]:
-        viewers, warm = self.held_out.cases.viewer_ids, self.held_out.cases.warm
+        warm = self.held_out.cases.warm
         row: dict[str, Any] = {"model": entry.model}
         row |= {metric: entry.mean(metric) for metric in entry.values}
         row["seconds"] = round(entry.seconds, 3)
         row["trials"] = self.trials.get(entry.model, 1)
         for name, chosen in (("warm", warm), ("cold", ~warm)):
             row[name] = {"cases": int(chosen.sum())} | {m: entry.mean(m, chosen) for m in entry.values}
-        row["interval"] = {m: _bounds(inference.cluster_interval(entry.values[m], viewers)) for m in METRICS}
+        row["interval"] = {m: self._interval(entry, m) for m in (*METRICS, *sightings.METRICS) if m in entry.values}
         return row
 
     def comparisons(self) -> list[dict[str, Any]]:
@@ -150,6 +153,33 @@ class Leaderboard:
             }
             for e, i, p in zip(others, found, adjusted, strict=True)
         ]
+
+    def over_retrieval_order(self) -> dict[str, float] | None:
+        """What the second stage adds to the order of the first: NDCG@10, paired bootstrap over viewers; None without both."""
+        found = {entry.model: entry.values[MAIN] for entry in self.entries}
+        second, first = found.get("two_stage"), found.get("two_tower")
+        if second is None or first is None or not len(self.held_out):
+            return None
+        random = rng.stream(self.seed, "leaderboard", "over retrieval order")
+        gain = inference.paired_bootstrap(second, first, self.held_out.cases.viewer_ids, random)
+        return {"difference": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p}
+
+    def sightings_table(self) -> Table:
+        """Recall@20 by how often a target was watched in training, for a terminal of 80 columns; without it no rows."""
+        table = Table(title="recall@20 by how often the target was seen in training", title_justify="left", box=SIMPLE)
+        for name in ("model", *sightings.CLASSES):
+            table.add_column(name, justify="left" if name == "model" else "right")
+        for entry in [entry for entry in self.entries if sightings.METRICS[0] in entry.values]:
+            table.add_row(entry.model, *(_cell(entry.mean(metric), math.inf) for metric in sightings.METRICS))
+        return table
+
+    def _interval(self, entry: Entry, metric: str) -> list[float] | None:
+        """Over viewers; of the cases in which the metric is defined."""
+        values = entry.values[metric]
+        known = ~np.isnan(values)
+        return (
+            _bounds(inference.cluster_interval(values[known], self.held_out.cases.viewer_ids[known])) if known.any() else None
+        )
 
     def to_table(self) -> Table:
         """For a terminal of 80 columns; ± is half of the 95 % interval of ndcg@10 over viewers."""

@@ -1,6 +1,6 @@
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from data.interactions import Interactions, group
 from pipelines.evaluation import evaluate as evaluation
 from pipelines.evaluation.cases import Cases, HeldOut, last_out, time_split
 from pipelines.evaluation.evaluate import FittedModels, Scored, Towers, TwoStage, evaluate, fit_baselines, measure
-from pipelines.evaluation.leaderboard import GIVEN_RETRIEVED, METRICS, Leaderboard
+from pipelines.evaluation.leaderboard import GIVEN_RETRIEVED, METRICS, About, Leaderboard
 from retrieval.baselines import Popularity
 from retrieval.neighbours import Markov
 
@@ -187,6 +187,31 @@ def test_models_are_compared_with_the_best_baseline() -> None:
     assert found["two_stage"]["baseline"] == "popularity"
     assert found["two_stage"]["low"] > 0
     assert found["two_stage"]["p_holm"] == pytest.approx(2 * 2 / 2_001)
+
+
+def test_what_the_second_stage_adds_to_the_order_of_the_first() -> None:
+    both = board()
+    found = both.over_retrieval_order()
+    assert found is not None
+    assert found["difference"] == pytest.approx(
+        both.entry("two_stage").mean("ndcg@10") - both.entry("two_tower").mean("ndcg@10")
+    )
+    assert 0 < found["low"] < found["difference"] < found["high"]
+    assert both.to_json()["over_retrieval_order"] == found
+    assert replace(both, entries=both.entries[:2]).over_retrieval_order() is None
+
+
+def test_rare_targets_are_told_apart() -> None:
+    """Video 0 was never seen in training, video 1 often; the model finds the second only."""
+    seen = np.where(np.arange(V) > 0, 50, 0)
+    models = {"popularity": Fixed(np.arange(1, V, dtype=np.int32))}
+    found = evaluate(FittedModels(models), held([[0], [1], [0, 1]]), "test", about=About(sightings=seen))
+    row = found.to_json()["leaderboard"][0]
+    assert (row["recall@20, never seen"], row["recall@20, more often"], row["recall@20, 1 to 5 times"]) == (0.0, 1.0, None)
+    assert row["interval"]["recall@20, more often"] == [1.0, 1.0]
+    assert row["interval"]["recall@20, 1 to 5 times"] is None
+    assert found.sightings_table().row_count == 1
+    assert board().sightings_table().row_count == 0, "nobody said how often videos were seen"
 
 
 def test_leaderboard_as_a_table() -> None:
