@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from app import logs
 from app.ahead import with_pages
 from app.in_step import EVERY_S, InStep
 from app.main import create_app, open_services
@@ -67,6 +68,7 @@ def run(settings: Settings, site: Site, workers: int = 1) -> None:
     require_free_port(site.host, site.port)
     # uvicorn drains and then raises the signal again: as SystemExit it unwinds, and the store server is stopped in order.
     signal.signal(signal.SIGTERM, _exit)
+    logs.install()
     sys.setswitchinterval(SWITCH_S)
     if workers == 1:
         _serve_release(settings, site)

@@ -37,7 +37,7 @@ def per_topic(topic_V: NDArray[np.int32], prior_shows: float) -> Spread:
     """Videos of one topic together; `topic_V` are codes from 0."""
 
     def spread(click_V: Floats, show_V: Floats, seed: int) -> Floats:
-        clicks, shows = (np.bincount(topic_V, counts) for counts in (click_V, np.maximum(show_V, click_V)))
+        clicks, shows = (np.bincount(topic_V, counts).astype(np.float64) for counts in (click_V, np.maximum(show_V, click_V)))
         return _beta(clicks, shows, prior_shows, seed)[:, topic_V]
 
     return spread
