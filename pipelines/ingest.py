@@ -1,5 +1,5 @@
 """What a training run starts from: a source's log and catalogue, all that the service has logged and taken in since, without
-forgotten viewers."""
+forgotten viewers; or a snapshot that was taken of these before."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from core.clock import DAY_MS
 from core.errors import BadInput
 from core.event_log import batches
 from data import dataset as datasets
-from data import lineage, partitions, tombstones
+from data import lineage, partitions, tombstones, versioning
 from data.catalogue import Catalogue
 from data.dataset import Dataset
 from data.lineage import Origin
@@ -49,10 +49,14 @@ def load(
 ) -> Loaded:
     """Load `source`, append the live events of its space, and leave out viewers who asked to be forgotten.
 
+    If the config names a snapshot, load that one instead.
+
     Raises:
-        BadInput: no such source, no path, or a log that is too broken to use.
+        BadInput: no such source, path or snapshot, or a log that is too broken to use.
     """
     space = open_space(source, path, config, var_dir)
+    if config.snapshot:
+        return _frozen(space, config.snapshot)
     if source == "world":
         dataset = simulate.generate(config.world, lambda note, share: advance(share, note))
         warnings: tuple[str, ...] = ()
@@ -111,6 +115,16 @@ def _uploads(dataset: Dataset, live: list[pl.DataFrame]) -> pl.DataFrame:
     """Videos that came to the service while it ran."""
     uploads = [frame.filter(pl.col(c.KIND) == ev.UPLOAD) for frame in live]
     return uploaded(pl.concat(uploads).to_arrow().cast(c.EVENTS), Catalogue.of(dataset.videos))
+
+
+def _frozen(space: spaces.Space, snapshot_id: str) -> Loaded:
+    """A snapshot as it was taken, less the viewers forgotten since."""
+    found, marked = versioning.describe(space.snapshots, snapshot_id), tombstones.read(space.path)
+    dataset = versioning.open_snapshot(space.snapshots, snapshot_id, verify=True)
+    lost = versioning.forgotten(found, marked)
+    warnings = (f"{lost} viewers of snapshot {snapshot_id} were forgotten since, so this is another one",) if lost else ()
+    origin = found.origin or Origin(found.name)
+    return Loaded(dataset, space, origin.log_offset, origin, warnings)
 
 
 def _with_live_events(dataset: Dataset, space: spaces.Space, origin: Origin, warnings: tuple[str, ...]) -> Loaded:

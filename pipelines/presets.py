@@ -91,6 +91,8 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     max_broken: float = 0.05
     """Share of broken rows above which loading a log stops."""
+    snapshot: str = ""
+    """Id of the space's snapshot to learn from, whatever source and live log hold by now; empty: from what they hold."""
 
     def continued_towers(self) -> TwoTowerConfig:
         """The towers' plan for going on to the end of training."""

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,7 @@ from core import config as configs
 from core import events as ev
 from core.errors import BadInput
 from core.event_log import SqliteEventLog
-from data import partitions, versioning
+from data import partitions, tombstones, versioning
 from pipelines import ingest, presets, provenance
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(
@@ -15,8 +16,9 @@ INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".joi
 )
 
 
-def load(source, path, var_dir):
-    return ingest.load(source, path, None, presets.tiny(), var_dir, lambda share, note: None)
+def load(source, path, var_dir, snapshot=""):
+    config = replace(presets.tiny(), snapshot=snapshot)
+    return ingest.load(source, path, None, config, var_dir, lambda share, note: None)
 
 
 @pytest.mark.parametrize("pointed_at", ["plays", "plays/plays.inter"])
@@ -88,3 +90,20 @@ def test_daily_partitions_stand_for_the_part_of_the_live_log_that_they_have(tmp_
     alone = load("world", None, tmp_path)
     assert alone.log_offset == 12
     assert len(alone.dataset.events) == len(before.dataset.events) + 12
+
+
+def test_a_config_that_names_a_snapshot_learns_from_it_whatever_came_since(tmp_path):
+    (tmp_path / "plays").mkdir()
+    path = tmp_path / "plays" / "plays.inter"
+    path.write_text(INTER)
+    before = load("recbole", path, tmp_path / "var")
+    frozen = versioning.snapshot(before.dataset, before.space.snapshots, "", before.origin)
+    path.write_text(INTER + "u1\tv1\t4\t1700009000\n")
+    assert len(load("recbole", path, tmp_path / "var").dataset.events) > len(before.dataset.events)
+    again = load("recbole", path, tmp_path / "var", frozen.snapshot_id)
+    assert versioning.content_hash(again.dataset) == frozen.snapshot_id
+    assert (again.origin, again.log_offset, again.warnings) == (before.origin, 0, ())
+    tombstones.forget(before.space.path, [int(before.dataset.viewers[c.VIEWER_ID][0])], at=0)
+    assert "1 viewers" in load("recbole", path, tmp_path / "var", frozen.snapshot_id).warnings[0]
+    with pytest.raises(BadInput, match="no snapshot 'nothing'"):
+        load("recbole", path, tmp_path / "var", "nothing")
