@@ -31,6 +31,8 @@ from retrieval.cowatch import CoWatch
 from retrieval.encoder import VECTORS, VideoEncoder
 from serving import releases, search
 
+_BLOCK = 100_000
+"""Videos encoded at a time: of ten million, the tower's hidden layers alone would take ten gigabytes."""
 CONTENT_NOISE = 0.5
 """Standard deviation of a content vector's change, in units of the content's own."""
 
@@ -80,16 +82,16 @@ def _catalogue(catalogue: Catalogue, sibling_M: NDArray[np.int64], random: np.ra
     """The trained videos and M more, with ids above theirs."""
     frame, content = catalogue.frame, catalogue.content[sibling_M]
     moved = content + CONTENT_NOISE * catalogue.content.std(axis=0) * random.standard_normal(content.shape, dtype=np.float32)
-    other = frame[_same_category(catalogue.category, sibling_M, random)]
-    video_id = pl.Series(c.VIDEO_ID, int(catalogue.video_ids.max()) + 1 + np.arange(len(sibling_M)))
     attributes = [c.CHANNEL_ID, c.CHANNEL, c.CATEGORY, c.LANGUAGE, c.UPLOADED_AT]
-    added = frame[sibling_M].with_columns(
+    other = frame.select(attributes)[_same_category(catalogue.category, sibling_M, random)]
+    video_id = pl.Series(c.VIDEO_ID, int(catalogue.video_ids.max()) + 1 + np.arange(len(sibling_M)))
+    added = frame.drop(c.CONTENT)[sibling_M].with_columns(
         video_id,
         video_id.cast(pl.String).alias(c.EXTERNAL_ID),
         pl.Series(c.CONTENT, moved).cast(frame.schema[c.CONTENT]),
         *(other[name] for name in attributes),
     )
-    return Catalogue.of(pl.concat([frame, added]))
+    return Catalogue.of(pl.concat([frame, added.select(frame.columns)]))
 
 
 def _same_category(category_V: NDArray[np.int32], rows_M: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
@@ -103,9 +105,13 @@ def _same_category(category_V: NDArray[np.int32], rows_M: NDArray[np.int64], ran
 
 def _vectors(base: Path, larger: Catalogue, num_trained: int) -> NDArray[np.float32]:
     """[V + M, D]: the release's own, then what its video tower says."""
-    tower, new = VideoEncoder.load(base), slice(num_trained, None)
-    added = tower.encode(larger.content[new], larger.codes[new], larger.uploaded_at[new], tower.trained_at)
-    return np.concatenate([np.load(base / VECTORS), added])
+    tower, trained = VideoEncoder.load(base), np.load(base / VECTORS)
+    found = np.empty((len(larger), trained.shape[1]), dtype=np.float32)
+    found[:num_trained] = trained
+    for begin in range(num_trained, len(larger), _BLOCK):
+        new = slice(begin, begin + _BLOCK)
+        found[new] = tower.encode(larger.content[new], larger.codes[new], larger.uploaded_at[new], tower.trained_at)
+    return found
 
 
 def _lengthen(source: Path, target: Path, name: str, more: Callable[[NDArray], NDArray]) -> None:
