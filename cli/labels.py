@@ -36,7 +36,12 @@ def seen(space: SpaceOption = None, json: JsonOption = None) -> None:
 
 @app.command()
 def programmatic(
-    space: SpaceOption = None, clickbait: ShareOption = None, kids: ShareOption = None, top: int = 5, json: JsonOption = None
+    space: SpaceOption = None,
+    clickbait: ShareOption = None,
+    kids: ShareOption = None,
+    dependencies: Annotated[bool, typer.Option(help="Count functions less that agree more than the answer explains.")] = True,
+    top: int = 5,
+    json: JsonOption = None,
 ) -> None:
     """Clickbait and kids: what labelling functions say, what a label model makes of it, and how people correct that."""
     from rich.markup import escape
@@ -49,7 +54,7 @@ def programmatic(
     priors = {name: share for name, share in (("clickbait", clickbait), ("kids", kids)) if share is not None}
     var_dir = settings.load().var_dir
     dataset, people = labels.open_dataset(var_dir, space), labelling.people(labelling.folder(var_dir, space))
-    answers = labels.programmatic(dataset, priors)
+    answers = labels.programmatic(dataset, priors, dependencies=dependencies)
     if people:
         answers = [labelling.corrected(answer, dataset, people) for answer in answers]
     for answer in answers:

@@ -153,8 +153,8 @@ def _seen(frame: pl.DataFrame, label: str, of: str) -> Seen:
     return Seen(label, of, len(column), int(column.sum()), column.null_count())
 
 
-def programmatic(dataset: Dataset, priors: dict[str, float] | None = None) -> list[Answer]:
-    """Probabilities for every question of `QUESTIONS`; `priors` are known shares by question.
+def programmatic(dataset: Dataset, priors: dict[str, float] | None = None, *, dependencies: bool = True) -> list[Answer]:
+    """Probabilities for every question of `QUESTIONS`; `priors` are known shares by question, the rest is of `label_model.fit`.
 
     Raises:
         BadInput: the log does not say what was shown.
@@ -170,7 +170,7 @@ def programmatic(dataset: Dataset, priors: dict[str, float] | None = None) -> li
         if not len(spoke):
             continue
         said = said[:, spoke]
-        model = label_model.fit(said, prior=(priors or {}).get(question))
+        model = label_model.fit(said, prior=(priors or {}).get(question), dependencies=dependencies)
         labels = frame.select(c.VIDEO_ID, c.TITLE, pl.Series("probability", model.probability(said)))
         names = tuple(those[f].name for f in spoke)
         answers.append(Answer(question, names, said, model, labels))

@@ -42,6 +42,9 @@ def test_programmatic(tmp_path):
     assert len(found["clickbait"]["probability"]) == len(found["kids"]["probability"]) == 800
     rates = {one["name"]: one["yes_if_so"] - one["yes_if_not"] for one in found["clickbait"]["functions"]}
     assert rates["title shouts"] > 0.5
+    alone = run(tmp_path, "programmatic", "--clickbait", 0.16, "--no-dependencies")
+    assert found["clickbait"]["pairs"]
+    assert not alone["clickbait"]["pairs"]
 
 
 def test_active(tmp_path):
