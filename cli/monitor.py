@@ -8,11 +8,6 @@ import typer
 app = typer.Typer(help="Drift, alarms, and what follows from them.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `report` a command of its own while it is the only one."""
-
-
 @app.command()
 def report(
     space: Annotated[str | None, typer.Option(help="Dataset whose log is read; the last trained one by default.")] = None,
@@ -57,3 +52,25 @@ def report(
         monitor_report.write(found, html)
         console.print(f"  [dim]wrote {html}[/]")
     write_json(json, {**said, "stages": stages.to_json()})
+
+
+@app.command()
+def confirm(
+    space: Annotated[str | None, typer.Option(help="Dataset whose alarms are read; the last trained one by default.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result here as JSON.")] = None,
+) -> None:
+    """Past alarms against labels that came late: did satisfaction fall on the pages they rested on?"""
+    from rich.markup import escape
+
+    from cli.console import console, write_json
+    from core import settings
+    from pipelines import spaces
+    from pipelines.watching import confirm as confirming
+
+    where = spaces.current(settings.load().var_dir, space)
+    found = confirming.confirm(where)
+    for answer in found:
+        console.print(f"  {escape(answer.sentence)}")
+    if not found:
+        console.print("  no alarm was told yet; upnext monitor report --act tells them")
+    write_json(json, {"space": where.name, "alarms": [answer.to_json() for answer in found]})

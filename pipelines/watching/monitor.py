@@ -120,7 +120,7 @@ def report(space: Space, day: str | None, stages: Stages) -> DayReport:
         BadInput: nothing is live, the day is not in the log, or there is not enough before it to compare with.
     """
     with stages("log") as stage:
-        live, trained, dataset = _open(space)
+        live, trained, dataset = open_log(space)
         days = choose_days(dataset, trained, day)
         stage.note = f"{len(dataset.events):,} events, {len(days.reference)} reference days"
     with stages("signals") as stage:
@@ -210,8 +210,12 @@ def act(space: Space, report: DayReport, at: int, webhook: str | None = None) ->
     return responder.done
 
 
-def _open(space: Space) -> tuple[str, int, Dataset]:
-    """The live release, the end of what it learned from (ms), and that log with everything since."""
+def open_log(space: Space) -> tuple[str, int, Dataset]:
+    """The live release, the end of what it learned from (ms), and that log with everything since.
+
+    Raises:
+        BadInput: nothing is live, or the log does not say what was shown.
+    """
     live = release.resolve(space.releases, "live")
     if live is None:
         raise BadInput(f"nothing is live in '{space.name}'; run `upnext train` first")
