@@ -1,9 +1,11 @@
+import asyncio
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import backfill
+from benchmarks import backfill, load
 from features import definitions as declared
 from features import offline
 from features.definitions import default_definitions
@@ -57,3 +59,37 @@ def test_the_declaration_of_the_page_is_served_as_it_is_trained(changed):
 def test_a_program_that_looks_otherwise_is_refused():
     with pytest.raises(ValueError, match="_viewer"):
         backfill.with_feature("def viewers():\n    return ()\n", "k.Rate()")
+
+
+def test_visitors_finish_at_the_old_place_before_it_may_close(monkeypatch):
+    releases, open_places, refused = {1: "a", 2: "b"}, {1, 2}, []
+
+    async def visit(port: int, rate: float, seconds: float, number: int) -> list[load.Answer]:
+        await asyncio.sleep(0.01)
+        refused.extend([port] * (port not in open_places))
+        body = {"release": releases[port], "degraded": number == 0, "reasons": ["slow"] if number == 0 else []}
+        pages = [load.Visit(0.0, "/recommend"), load.Visit(0.0, "/events", body=b"{}")]
+        return [load.Answer(page, 200, 7.0, json.dumps(body).encode()) for page in pages]
+
+    monkeypatch.setattr(backfill.soak, "visit", visit)
+    with backfill.Visitors("old", 1, 5.0) as visitors:
+        visitors.until(lambda: visitors.serves("a"))
+        visitors.go_to("new", 2)
+        open_places.remove(1)
+        visitors.until(lambda: visitors.serves("b"))
+    found = backfill._noticed(visitors, {"a": "without", "b": "with"})
+    assert not refused
+    assert list(found["pages"]) == ["old program, release without", "new program, release with"]
+    assert found["pages_asked"] == sum(found["pages"].values()) == visitors.rounds
+    assert (found["pages_failed"], found["events_failed"], found["pages_that_lacked_something"]) == (0, 0, 1)
+
+
+def test_a_step_that_never_shows_is_not_waited_for_for_ever(monkeypatch):
+    async def nobody(port: int, rate: float, seconds: float, number: int) -> list[load.Answer]:
+        await asyncio.sleep(0.01)
+        return []
+
+    monkeypatch.setattr(backfill.soak, "visit", nobody)
+    monkeypatch.setattr(backfill, "_PATIENCE_S", 0.2)
+    with backfill.Visitors("old", 1, 5.0) as visitors, pytest.raises(TimeoutError, match="waited in vain"):
+        visitors.until(lambda: visitors.serves("a"))
