@@ -1,8 +1,8 @@
 """Events of a log → what an analysis takes: rows per viewer and day for A/B tests, preferences of pages for interleaving.
 
-A viewer's rows start counting on the day of the first impression whose `arm` names the experiment (`experiment:arm`); earlier
-days are what the viewer was like before. Whatever a viewer does from then on counts for their arm, shown by it or not: that is
-what was randomised. Columns per viewer and day (UTC):
+A viewer's rows start counting with the first impression whose `arm` names the experiment (`experiment:arm`); what came earlier,
+on that day too, is what the viewer was like before. Whatever a viewer does from then on counts for their arm, shown by it or
+not: that is what was randomised. Columns per viewer and day (UTC):
 
     pages impressions clicks watch_s likes dislikes regrets unsubscribes    sums of the day
     page_ms faulty            the service's time for the day's pages; pages of which a part had failed or was late
@@ -42,29 +42,34 @@ _COUNTED = {
     "clicks": ev.CLICK, "likes": ev.LIKE, "dislikes": ev.DISLIKE, "regrets": ev.REGRET, "unsubscribes": ev.UNSUBSCRIBE,
     "loads": ev.LOADED, "failures": ev.FAILED,
 }  # fmt: skip
+_FIRST_AT, _AFTER = "first_at", "after"
 _RANKS = ("rank_a", "rank_b")
 PAGE_MS, FAULTY = "page_ms", "faulty"
 """In the detail of a page's first impression: the service's time for it, and whether a part of it had failed or was late."""
 
 
 def rows(events: pl.DataFrame, experiment: ExperimentConfig, videos: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Events (schema `columns.EVENTS`) as rows per viewer and day, with an arm from the day of first exposure on.
+    """Events (schema `columns.EVENTS`) as rows per viewer and day, with an arm from the first exposure on.
 
-    A viewer with two arms gets every row twice, once per arm, which `Panel` finds. Without `videos`, there are no channels.
+    The day of the first exposure may have two rows, before and after it. A viewer with two arms gets every row twice, once per
+    arm, which `Panel` finds. Without `videos`, there are no channels.
     """
     dated = events.with_columns((pl.col(c.EVENT_AT) // DAY_MS).alias(DAY))
     shown = dated.filter(pl.col(c.KIND) == ev.IMPRESSION)
     exposures = _exposures(shown, experiment)
     if not len(exposures):
         raise BadInput(f"no impression in the log carries an arm of '{experiment.name}'; has it been served?")
-    keys = [c.VIEWER_ID, DAY]
-    daily = dated.filter(pl.col(c.VIEWER_ID).is_in(exposures[c.VIEWER_ID].implode())).group_by(keys).agg(*_sums())
+    keys = [c.VIEWER_ID, DAY, _AFTER]
+    first = exposures.select(c.VIEWER_ID, _FIRST_AT).unique(c.VIEWER_ID)
+    theirs = dated.join(first, on=c.VIEWER_ID).with_columns((pl.col(c.EVENT_AT) >= pl.col(_FIRST_AT)).alias(_AFTER))
+    daily = theirs.group_by(keys).agg(*_sums())
     if videos is not None:
+        shown = theirs.filter(pl.col(c.KIND) == ev.IMPRESSION)
         channels = shown.join(videos.select(c.VIDEO_ID, c.CHANNEL_ID), on=c.VIDEO_ID)
         daily = daily.join(channels.group_by(keys).agg(pl.col(c.CHANNEL_ID).n_unique().alias("channels")), on=keys, how="left")
-    arm = pl.when(pl.col(DAY) >= pl.col("first_day")).then(pl.col(c.ARM)).alias(c.ARM)
-    joined = _with_returns(daily).join(exposures, on=c.VIEWER_ID).with_columns(arm).drop("first_day")
-    return joined.sort(*keys, c.ARM)
+    arm = pl.when(_AFTER).then(pl.col(c.ARM)).alias(c.ARM)
+    joined = _with_returns(daily).join(exposures, on=c.VIEWER_ID).with_columns(arm)
+    return joined.sort(*keys, c.ARM).drop(_FIRST_AT, _AFTER)
 
 
 def panel(frame: pl.DataFrame, experiment: ExperimentConfig) -> Panel:
@@ -140,10 +145,10 @@ def _by_depth(
 
 
 def _exposures(shown: pl.DataFrame, experiment: ExperimentConfig) -> pl.DataFrame:
-    """(viewer_id, arm, first_day) of every viewer and arm of the experiment."""
+    """(viewer_id, arm, first_at) of every viewer and arm of the experiment; the instant is the viewer's."""
     own = pl.col(c.ARM).str.split("+").list.eval(pl.element().filter(pl.element().str.starts_with(f"{experiment.name}:")))
     found = shown.with_columns(own.list.first().str.strip_prefix(f"{experiment.name}:").alias(c.ARM)).drop_nulls(c.ARM)
-    first = pl.col(DAY).min().over(c.VIEWER_ID).alias("first_day")
+    first = pl.col(c.EVENT_AT).min().over(c.VIEWER_ID).alias(_FIRST_AT)
     return found.select(c.VIEWER_ID, c.ARM, first).unique()
 
 
@@ -169,10 +174,13 @@ def _sums() -> list[pl.Expr]:
 
 
 def _with_returns(daily: pl.DataFrame) -> pl.DataFrame:
-    active = daily.filter(pl.col("impressions") > 0).sort(c.VIEWER_ID, DAY)
+    active = daily.filter(pl.col("impressions") > 0).select(c.VIEWER_ID, DAY).unique().sort(c.VIEWER_ID, DAY)
     following = pl.col(DAY).shift(-1).over(c.VIEWER_ID) - pl.col(DAY)
     returnable = pl.col(DAY) + _WEEK <= pl.col(DAY).max()
     returns = active.select(
         c.VIEWER_ID, DAY, returnable.alias("returnable"), (returnable & (following <= _WEEK)).fill_null(False).alias("returned")
     )
-    return daily.join(returns, on=[c.VIEWER_ID, DAY], how="left")
+    # A day counts once: in its last row.
+    last = pl.col(_AFTER) == pl.col(_AFTER).max().over(c.VIEWER_ID, DAY)
+    known = [pl.when(last & (pl.col("impressions") > 0)).then(pl.col(name)).alias(name) for name in ("returnable", "returned")]
+    return daily.join(returns, on=[c.VIEWER_ID, DAY], how="left").with_columns(known)

@@ -75,6 +75,21 @@ def test_what_pages_were_like_counts_for_the_arm():
     assert found["failures"].sum() == 1  # a viewer who was never shown a page is in no arm
 
 
+def test_what_a_viewer_did_earlier_that_day_is_from_before():
+    early = [replaced(shown(2, 2, "control", video, "early"), hours=-2) for video in (1, 2)]
+    found = panels.rows(pl.DataFrame(pl.from_arrow(ev.to_table([*LOG, *early]))), RANKER).filter(pl.col(c.VIEWER_ID) == 2)
+    columns = found.select("day", c.ARM, "pages", "impressions", "returnable", "returned").rows()
+    assert columns == [
+        (MONDAY + 2, None, 1, 2, None, None),
+        (MONDAY + 2, "control", 1, 1, True, False),  # ten days until the next visit, none of them counted twice
+        (MONDAY + 12, "control", 1, 1, False, False),
+    ]
+
+
+def replaced(event, hours):
+    return dataclasses.replace(event, event_at=event.event_at + hours * HOUR_MS, event_id=f"{event.event_id}{hours}")
+
+
 def test_returning_counts_only_where_the_log_is_long_enough():
     found = panels.rows(frame(), RANKER)
     assert found.select("returnable", "returned").rows() == [
