@@ -32,6 +32,7 @@ def plan(
     devices: Annotated[str, typer.Option(help="COUNTxMEMORY: GB is 10⁹ bytes, GiB is 2³⁰.")] = "8x80GB",
     host: Annotated[str, typer.Option(help="Host memory for tables that fit no device.")] = "0GB",
     zipf: Annotated[float, typer.Option(help="Popularity of rank r is r^−this, for the cache.", min=0.0)] = 1.0,
+    torchrec: Annotated[bool, typer.Option("--torchrec", help="Ask torchrec's planner as well.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the plan here.")] = None,
 ) -> None:
     """Sizes, what fits where, the placement with its arithmetic, and what a cache would catch."""
@@ -48,8 +49,10 @@ def plan(
     found = planner.plan(specs, place, zipf)
     curves = {spec.name: planner.cache_curve(spec.rows, zipf) for spec in specs}
     _show(found, place, curves, zipf)
+    theirs = _show_torchrec(specs, place, zipf) if torchrec and found.fits else None
     sized = {spec.name: {"weights": spec.size.weights, "state": spec.size.state} for spec in specs}
-    write_json(json, {"fits": found.fits, "bytes": sized, "plan": asdict(found), "cache": curves, "zipf": zipf})
+    ours = {"fits": found.fits, "bytes": sized, "plan": asdict(found), "cache": curves, "zipf": zipf}
+    write_json(json, ours | {"torchrec": theirs} if torchrec else ours)
     if not found.fits:
         raise typer.Exit(1)
 
@@ -115,6 +118,20 @@ def _show(found: "Plan", devices: "Devices", curves: dict[str, list[dict[str, An
             console.print(f"  a cache of {point['rows']:,} rows catches {caught} (Zipf {zipf:g})")
     used = ", ".join(f"{size / 1e9:.1f}" for size in found.used)
     console.print(f"  GB by device: {used} of {devices.usable / 1e9:.1f} usable; host {found.host_used / 1e9:.1f} GB")
+
+
+def _show_torchrec(specs: list["TableSpec"], devices: "Devices", zipf: float) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from cli.console import console
+    from embeddings.placement import place
+
+    placed = place(specs, devices, zipf)
+    for one in placed:
+        where = f"{one.name}: {one.sharding.replace('_', '-')}, {one.kernel}, on {', '.join(map(str, one.ranks))}"
+        cached = f"; a cache of {one.cached_share:.0%} of the rows catches {one.hit_rate:.1%}" if one.cached_share else ""
+        console.print(f"  torchrec's planner puts {where}{cached}")
+    return [asdict(one) for one in placed]
 
 
 def _show_size(spec: "TableSpec") -> None:

@@ -5,6 +5,7 @@ Popularity:   rank r is looked up with probability r^−s / H(n, s). H(n, s) = �
               Euler–Maclaurin, so a billion rows cost the same as a thousand.
 Best cache:   holds the C most popular rows: hit rate H(C, s) / H(n, s).
 LRU cache:    Che's approximation (Che, Tung, Wang 2002): h_r = 1 − exp(−p_r T), T solving Σ_r h_r = C.
+One batch:    B look-ups touch Σ_r 1 − (1 − p_r)^B different rows.
 One hash:     n ids in m rows: an id shares its row with probability 1 − (1 − 1/m)^(n−1); m (1 − (1 − 1/m)^n) rows are used.
 
 All of it assumes independent look-ups with a popularity that stands still; a session that returns to the same videos does
@@ -95,6 +96,14 @@ def lru_hit_rate(rows: int, cached: int, exponent: float = 1.0) -> float:
 
     log_t = float(brentq(overfull, math.log(cached) - 1, math.log(cached / p[-1]) + 10, xtol=1e-12))
     return float((-np.expm1(-p * math.exp(log_t)) * p) @ size)
+
+
+def distinct_rows(rows: int, lookups: int, exponent: float = 1.0) -> float:
+    """Expected number of different rows among Zipf look-ups. Ranks in groups as in `lru_hit_rate`."""
+    rank, size = _rank_groups(rows)
+    p = rank**-exponent
+    p /= float(p @ size)
+    return float(-np.expm1(lookups * np.log1p(-np.minimum(p, 1 - 1e-12))) @ size)
 
 
 def shared_row_share(ids: int, rows: int) -> float:

@@ -12,7 +12,8 @@ column: its accumulator is the mean square over the row, and a column shard sees
 shard would step at another rate than the whole row does.
 
 On CPU torchrec's planner offers table- and column-wise only; row-wise runs with a plan made by hand and a sharder that admits
-it, which is what this file does. Grids (rows and columns at once) are not here.
+it, which is what this file does. On GPUs the planner also offers host memory behind a cache (`embeddings.placement`); that was
+not run here. Grids (rows and columns at once) are not here.
 """
 
 import warnings
@@ -39,6 +40,7 @@ from torchrec.optim.apply_optimizer_in_backward import apply_optimizer_in_backwa
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from core.errors import BadInput, ConfigError
+from embeddings import placement
 from embeddings.plan import COLUMN_WISE, RESERVED, ROW_WISE, TABLE_WISE
 from embeddings.tables import ROWWISE_ADAGRAD, TableConfig, starts
 from embeddings.torchrec_tables import declared
@@ -117,7 +119,9 @@ class ShardedTables(nn.Module):
             holder,
             env=ShardingEnv.from_process_group(distributed.group.WORLD),
             device=device,
-            plan=_planned(holder, device, world) if how is None else _by_hand(collection, how, sharder, device, world),
+            plan=_planned(holder, collection, device, world)
+            if how is None
+            else _by_hand(collection, how, sharder, device, world),
             sharders=[sharder],
         )
         for name, kind in self.layout.items():  # the planner may have chosen columns
@@ -278,10 +282,15 @@ def _device() -> torch.device:
     return torch.device("cpu")
 
 
-def _planned(holder: nn.Module, device: torch.device, world: int) -> ShardingPlan:
+def _planned(holder: nn.Module, collection: Any, device: torch.device, world: int) -> ShardingPlan:
     """torchrec's planner; with its own sharder, so that on CPU it never meets row-wise."""
-    topology = Topology(world_size=world, compute_device=device.type)
-    planner = EmbeddingShardingPlanner(topology=topology, storage_reservation=FixedPercentageStorageReservation(RESERVED))
+    if device.type == "cuda":  # not run here
+        planner = placement.planner(collection, placement.these_devices(world), exponent=1.0, poolings={})
+    else:
+        reserved = FixedPercentageStorageReservation(RESERVED)
+        planner = EmbeddingShardingPlanner(
+            topology=Topology(world_size=world, compute_device="cpu"), storage_reservation=reserved
+        )
     return planner.collective_plan(holder, [EmbeddingBagCollectionSharder()], distributed.group.WORLD)
 
 

@@ -20,7 +20,7 @@ TORCH = {
     "embeddings/sharded.py", "retrieval/towers.py", "retrieval/losses.py", "retrieval/batches.py", "retrieval/train.py",
     "retrieval/export.py", "retrieval/transformer.py", "retrieval/sequences.py", "retrieval/parallel.py",
     "ranking/model.py", "ranking/graph.py", "ranking/losses.py", "ranking/batches.py", "ranking/train.py", "ranking/export.py",
-    "retrieval/solved_graphs.py", "embeddings/sharded_bags.py",
+    "retrieval/solved_graphs.py", "embeddings/sharded_bags.py", "embeddings/placement.py",
 }  # fmt: skip
 
 

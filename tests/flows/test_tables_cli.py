@@ -22,6 +22,14 @@ def test_plan(tmp_path):
     assert found["cache"]["table"][1]["rows"] == 1_000_000
 
 
+def test_torchrec_is_asked_too(tmp_path):
+    path = tmp_path / "plan.json"
+    few = ["--table", "video=1000000x256", "--devices", "2x200MB", "--host", "2GB", "--torchrec", "--json", path]
+    assert "fused_uvm_caching" in run("plan", *few).output
+    (theirs,) = json.loads(path.read_text())["torchrec"]
+    assert 0 < theirs["cached_share"] < 0.7
+
+
 def test_a_plan_that_does_not_fit_fails(tmp_path):
     path = tmp_path / "plan.json"
     assert run("plan", "--table", "video=100000000x256", "--devices", "1x8GB", "--json", path).exit_code == 1
