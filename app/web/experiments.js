@@ -98,8 +98,8 @@ function explored(arms) {
     return el("tr", {}, el("th", { scope: "row" }, arm.arm), el("td", {}, figure(arm.pages)), el("td", {}, `${percent(arm.share)} of ${figure(arm.slots)}`), el("td", {}, figure(arm.most_a_day)),
       el("td", {}, `${rate(arm.new_explored)} / ${rate(arm.new_others)}`), el("td", {}, `${rate(arm.clicks_explored)} / ${rate(arm.clicks_others)}`), el("td", {}, price), el("td", {}, arm.least_propensity.toPrecision(2)));
   });
-  return el("article", { class: "panel" }, el("h2", {}, "What chance fills"), el("p", { class: "muted" }, "Slots that exploration decided, and the others. The price is what such a slot loses in clicks against slots of its position that chance left alone."),
-    table(["arm", "pages", "slots by chance", "most per viewer and day", "new videos: chance / others", "clicks: chance / others", "price of a slot", "least propensity"], rows));
+  return el("article", { class: "panel" }, el("h2", {}, "What chance fills"), el("p", { class: "muted" }, "Slots that exploration decided, and the others. The price is what such a slot loses in clicks against slots of its position that chance left alone; most a day is of one viewer."),
+    table(["arm", "pages", "slots by chance", "most a day", "new: chance / others", "clicks: chance / others", "price of a slot", "least propensity"], rows));
 }
 
 function unseen({ release, slices }) {
