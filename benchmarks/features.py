@@ -8,7 +8,8 @@ tasks   what one task of `upnext pipeline run` takes, on logs made by repeating 
         highest resident memory of a process of its own, by how many events it reads at a time
 reads   what a page reads: the state of its viewer from a store server in one round trip, and the features of 500 videos, which
         are gathered in this process; then also the numbers computed from them. Once with the release's states in the store,
-        once as the service keeps them, with only what is new in the store
+        once as the service keeps them, with only what is new in the store. The store is a server of its own, or that of
+        REDIS_URL, which may be a cluster (redis+cluster://…)
 """
 
 import multiprocessing
@@ -32,9 +33,9 @@ from data import versioning
 from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
 from features import offline, redis_server
+from features.cluster_store import open_store
 from features.definitions import default_definitions
 from features.layered_store import LayeredStore
-from features.redis_store import RedisStore
 from features.store import OnlineStore
 from features.video_matrix import VideoMatrix
 from pipelines import spaces
@@ -154,12 +155,14 @@ def reads(space: Space, pages: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with redis_server.running(settings.load()) as url:
         for name in ("states in the store", "as in service"):
-            loaded, store = load_release(space.releases, live_id), RedisStore(url, name, timeout_s=5.0)
+            loaded, store = load_release(space.releases, live_id), open_store(url, f"reads:{name}", timeout_s=5.0)
             if name == "as in service":
                 found[name] = _pages(loaded, LayeredStore(loaded.viewer_states(), store), pages)
             else:
                 store.load(loaded.viewer_states())
                 found[name] = _pages(loaded, store, pages)
+            store.clear()
+            store.close()
     return {"videos": len(loaded.catalogue), "candidates": _CANDIDATES, "pages": pages, **found}
 
 
