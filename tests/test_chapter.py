@@ -1,4 +1,4 @@
-"""Every target in `docs/chapter.md` exists: files, tests, commands with their options, headings, routes."""
+"""The subject is on the map, and every target of the map exists: files, tests, commands with options, headings, routes."""
 
 import ast
 import re
@@ -22,6 +22,25 @@ with warnings.catch_warnings():
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "chapter.md"
+NOUNS = """
+lifecycle, problem framing, click probability, constraint, business metric, baseline, two stages, latency,
+explicit labels, implicit labels,
+dwell time, skips, purchases, programmatic, snorkel, active learning, data validation, schema violations, distribution shift,
+volume anomalies, great expectations, tfx, data versioning, dvc, feature store, offline features, online features, redis,
+dynamodb, spark, warehouse, training–serving skew, freshness, counting features, embedding features, cross features,
+temporal features, aggregations, data parallelism, model parallelism, mixed precision, scaling laws, experiment tracking,
+hyperparameter, git commit, hardware, grid, random, bayesian, asha, airflow, kubeflow, metaflow, kubernetes, aws,
+held-out, slice,
+backtesting, a/b test, control, treatment, statistical significance, sample size, duration, guardrail, page load, retention,
+shadow deployment, interleaving, batch inference, real-time inference, model registry, mlflow, weights & biases, sagemaker,
+training date, memory usage, staging, production, archived, rollback, schedule, idempotence, retries, back-off, artefacts,
+prometheus, grafana, alert, data drift, kolmogorov–smirnov, psi, centroid distance, mmd, concept drift, click-through rate,
+conversion, satisfaction, degradation, upstream, mild, moderate, severe, root cause, positive feedback loop,
+negative feedback loop, fraud, exploration, epsilon-greedy, thompson sampling, counterfactual logging, holdout, delayed labels,
+embedding table, cpu memory, shard, hash embeddings, collisions, blue-green, staleness, cold start, default embedding,
+non-personalised, demographic parity, equal opportunity, calibration, gender, ethnicity, age band, limitations, failure modes,
+review, hiring, lending, criminal justice, healthcare
+"""
 ROWS = [line for line in PAGE.read_text().splitlines() if line.startswith("|") and not re.match(r"\|(---|\s*topic)", line)]
 CODE, LINK = re.compile(r"`([^`]+)`"), re.compile(r"\]\(([^)]+)\)")
 
@@ -32,6 +51,11 @@ def test_every_target_exists(row):
     assert targets, "a row names at least one thing that can be looked at"
     missing = [target for target in targets if not _exists(target)]
     assert not missing
+
+
+def test_every_noun_of_the_subject_is_on_the_map():
+    page = PAGE.read_text().lower()
+    assert [noun.strip() for noun in NOUNS.split(",") if noun.strip() not in page] == []
 
 
 def test_what_does_not_exist_is_noticed():
