@@ -96,23 +96,26 @@ def means(runs: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, float]]:
     }
 
 
-def gains(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+def gains(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float | None]]:
     """AUC gained on each head: mean and interval over seeds, and the mean of the bounds over viewers."""
     found = {}
     for head in runs[0]:
-        over_seeds = inference.t_interval(np.array([run[head]["auc"] for run in runs]))
         bounds = {f"{side}_over_viewers": float(np.mean([run[head][side] for run in runs])) for side in ("low", "high")}
-        found[head] = {"auc": over_seeds.mean, "low": over_seeds.low, "high": over_seeds.high, **bounds}
+        found[head] = {**_over_seeds("auc", [run[head]["auc"] for run in runs]), **bounds}
     return found
 
 
-def differences(runs: list[dict[str, dict[str, dict[str, float]]]], name: str) -> dict[str, dict[str, float]]:
+def differences(runs: list[dict[str, dict[str, dict[str, float]]]], name: str) -> dict[str, dict[str, float | None]]:
     """Of one measure of calibration, both together minus LightGBM, by head: mean and interval over seeds."""
-    found = {}
-    for head in runs[0]:
-        over_seeds = inference.t_interval(np.array([run[head][name]["difference"] for run in runs]))
-        found[head] = {"difference": over_seeds.mean, "low": over_seeds.low, "high": over_seeds.high}
-    return found
+    return {head: _over_seeds("difference", [run[head][name]["difference"] for run in runs]) for head in runs[0]}
+
+
+def _over_seeds(name: str, values: list[float]) -> dict[str, float | None]:
+    """Mean and t interval; one seed has none."""
+    if len(values) == 1:
+        return {name: values[0], "low": None, "high": None}
+    found = inference.t_interval(np.array(values))
+    return {name: found.mean, "low": found.low, "high": found.high}
 
 
 if __name__ == "__main__":

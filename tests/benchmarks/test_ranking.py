@@ -37,3 +37,9 @@ def test_calibration_is_compared_over_seeds():
     found = ranking.differences(runs, "ece")["click"]
     assert found["difference"] == pytest.approx(-0.01)
     assert found["low"] == pytest.approx(-0.01 - 12.706 * 0.01, abs=1e-3)
+
+
+def test_one_seed_has_no_interval():
+    found = ranking.gains([{"click": {"auc": 0.1, "low": 0.05, "high": 0.2}}])["click"]
+    assert (found["auc"], found["low"], found["high"]) == (0.1, None, None)
+    assert found["low_over_viewers"] == 0.05
