@@ -1,9 +1,9 @@
 """What does a release that takes over cost the process that serves? Processor seconds, which a busy machine does not change.
 
-    python -m benchmarks.takeover [--space SPACE] [--videos N]
+    python -m benchmarks.takeover [--space SPACE] [--videos N] [--times 5]
 
-The live release takes over from itself, five times each way: with every check and the comparison in the process that serves; as
-it is done, where that process only opens what a rehearsal has passed (`app.rehearsal`); and the rehearsal, with its memory.
+The live release takes over from itself, a few times each way: with every check and the comparison in the process that serves;
+as it is done, where that process only opens what a rehearsal has passed (`app.rehearsal`); and the rehearsal, with its memory.
 Medians. `benchmarks.swap` measures what viewers notice, and needs a machine that does nothing else.
 """
 
@@ -19,18 +19,17 @@ import numpy as np
 from benchmarks import results_file, swap
 from core import release, settings
 
-TIMES = 5
-
 
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = results_file.parser(__doc__)
     parser.add_argument("--space", default=None, help="dataset whose live release is meant; the last trained one by default")
     parser.add_argument("--videos", type=int, default=None, help="make the release this large first")
+    parser.add_argument("--times", type=int, default=5, help="each way")
     arguments = parser.parse_args()
     settings.one_thread_per_library()
     space = swap.served(arguments.space, arguments.videos)
-    result = measure(space.releases, TIMES)
+    result = measure(space.releases, arguments.times)
     print(json.dumps(result, indent=1))
     results_file.keep(f"takeover-{result['videos']}", result, arguments)
 
