@@ -4,7 +4,8 @@
 
 Worlds are those of the drills' quiet days, with seeds of their own. Each day is compared as `upnext monitor report` does it, at
 midnight, with the 14 days that end a day before: signals, declared features by segment, whether their values are given and in
-range, contents of the shown videos. A part's alarm that goes on for several days is counted on each of them, and once as begun.
+range, contents of the shown videos. A feature that is distributed otherwise is an alarm on its second day. An alarm that goes
+on for several days is counted on each of them, and once as begun.
 """
 
 import sys
@@ -26,8 +27,8 @@ from monitoring import signals as sg
 from pipelines.watching import contents, drills, monitor
 
 
-def world(seed: int, days: int) -> list[set[str]]:
-    """What was called drifted on each of the days, by name; nothing on most."""
+def world(seed: int, days: int) -> tuple[list[set[str]], int]:
+    """What was an alarm on each of the days, by name, nothing on most; and days whose moved features alarmed nobody."""
     config = drills.DrillConfig().world(seed, watch.WARM_UP_DAYS + days)
     dataset = generate(config)
     rows = o.observe(dataset.events, dataset.viewers, dataset.videos)
@@ -38,24 +39,28 @@ def world(seed: int, days: int) -> list[set[str]]:
     parts = [monitor.sampled_day(part, at) for at, part in enumerate(whole)]
     values = monitor.feature_values(dataset, pl.concat(parts))
     bounds = np.cumsum([0, *(len(part) for part in parts)])
-    found = []
-    for day in range(watch.WARM_UP_DAYS, config.days):
+    found: list[set[str]] = []
+    single, before = 0, []
+    for day in range(watch.WARM_UP_DAYS - 1, config.days):
         chosen = [*range(day - watch.REFERENCE_DAYS - 1, day - 1), day]
         of_days = np.concatenate([np.arange(bounds[at], bounds[at + 1]) for at in chosen])
         compared = [parts[at] for at in chosen]
         features = monitor.compare_values({name: column[of_days] for name, column in values.items()}, compared)
-        moved = {f"{one.feature} in {one.segment}" for one in monitor.remarkable(features)}
+        today = monitor.remarkable(features)
+        standing = monitor.lasting(today, before)
+        single, before = single + (len(standing) < len(today)), today
+        moved = {f"{one.feature} in {one.segment}" for one in standing}
         shown = contents.compare(dataset.videos, compared)
         moved |= {"contents"} if shown is not None and shown.moved else set()
         look = watch.against(tallies, ends[day], data_drift.reference_ends(ends[day], watch.REFERENCE_DAYS))
         found.append(moved | ({f"signals: {look.diagnosis.cause}"} if look.diagnosis else set()))
-    return found
+    return found[1:], single
 
 
-def timed(seed: int, days: int) -> tuple[list[set[str]], float]:
+def timed(seed: int, days: int) -> tuple[list[set[str]], int, float]:
     """The same with its seconds of processor time."""
     began = time.process_time()
-    return world(seed, days), time.process_time() - began
+    return *world(seed, days), time.process_time() - began
 
 
 def begun(days: list[set[str]]) -> int:
@@ -72,11 +77,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.worlds)
-    worlds, cpu_s = [], 0.0
+    worlds, moved, cpu_s = [], 0, 0.0
     with ProcessPoolExecutor(arguments.workers, get_context("spawn")) as pool:
-        for seed, (found, seconds) in zip(seeds, pool.map(timed, seeds, repeat(arguments.days)), strict=True):
+        for seed, (found, single, seconds) in zip(seeds, pool.map(timed, seeds, repeat(arguments.days)), strict=True):
             worlds.append(found)
-            cpu_s += seconds
+            moved, cpu_s = moved + single, cpu_s + seconds
             print(f"world {seed}: alarms on {sum(map(bool, found))} of {arguments.days} days", file=sys.stderr)
     days = arguments.worlds * arguments.days
     alarms = sum(map(begun, worlds))
@@ -84,6 +89,7 @@ def main() -> None:
         "days": days,
         "alarms_begun": alarms,
         "alarm_days": sum(bool(day) for found in worlds for day in found),
+        "days_with_a_feature_moved_for_a_day": moved,
         "per_100_days": drills.poisson_rate(alarms, days / 100).to_json(),
         "cpu_s": round(cpu_s),
         "what": dict(Counter(name for found in worlds for day in found for name in day).most_common()),

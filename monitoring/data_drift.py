@@ -46,6 +46,8 @@ _FEWEST_PAGES = 60.0
 """Pages come in sessions, which makes small counts of them far from normal even on logarithms."""
 _FEWEST_ROWS = 10.0
 _SMALLEST_SD = 1e-2
+VALIDITY = "validity of "
+"""How the name of a `validity_drift` begins."""
 _CERTAIN = 1e9
 """Degrees of freedom of a mean that is known: that of independent rows."""
 _RELATIVE = np.array([signal.relative for signal in SIGNALS])
@@ -264,7 +266,7 @@ def validity_drift(
     labels = [name for name, some in zip(("given", "impossible", "missing"), there, strict=True) if some]
     share = outside[-1] / max(len(known[-1]), 1)
     sizes = [len(day) for day in days]
-    return _drift(f"validity of {feature}", segment, counts[:, there], labels, (apart, share), (sizes, missing), level)
+    return _drift(f"{VALIDITY}{feature}", segment, counts[:, there], labels, (apart, share), (sizes, missing), level)
 
 
 def category_drift(

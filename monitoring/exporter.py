@@ -2,7 +2,7 @@
 
 upnext_signal_value{signal}, upnext_signal_expected{signal}    of everyone together, over the day that was looked at
 upnext_drift_cells{role}                                       signals in segments that are not what they were
-upnext_drifted_features                                        features that differ more than days do
+upnext_drifted_features                                        features that differ more than days do, and did the day before
 upnext_alarm{severity, cause}                                  1 for the alarm that stands; no sample on a quiet day
 upnext_monitor_looked_at_seconds                               end of that day, since 1970
 
@@ -58,7 +58,7 @@ class Exporter:
             self._value.labels(signal["signal"]).set(signal["value"])
             self._expected.labels(signal["signal"]).set(signal["expected"])
             self._cells.labels(signal["role"]).set(roles[signal["role"]])
-        self._features.set(len(report["drifted"]))
+        self._features.set(sum(one.get("standing", True) for one in report["drifted"]))
         if alert is not None:
             self._alarm.labels(alert["severity"], alert["cause"]).set(1)
         self._looked_at.set(report["end_at"] / SECOND_MS)

@@ -76,6 +76,8 @@ class DayReport:
     features: Sequence[FeatureDrift]
     drifted: Sequence[FeatureDrift]
     """Those of `features` that differ more than days of the reference do, after correction for how many were tested."""
+    standing: Sequence[FeatureDrift]
+    """Those of `drifted` that are an alarm: what is missing or impossible at once, another distribution on its second day."""
     vectors: Contents | None
     exposures: Sequence[Exposure]
     """Of the reference days, then of the day."""
@@ -103,7 +105,10 @@ class DayReport:
             "signals": [asdict(now.finding(0, at)) for at in range(len(sg.SIGNALS)) if np.isfinite(now.p_GS[0, at])],
             "findings": [asdict(finding) for finding in self.look.evidence.findings],
             "features": [asdict(feature) for feature in self.features],
-            "drifted": [{"feature": one.feature, "segment": one.segment, "psi": one.psi} for one in self.drifted],
+            "drifted": [
+                {"feature": one.feature, "segment": one.segment, "psi": one.psi, "standing": one in self.standing}
+                for one in self.drifted
+            ],
             "vectors": self.vectors and asdict(self.vectors),
             "feedback": [one.to_json() for one in self.exposures],
             "performance": self.performance,
@@ -133,9 +138,10 @@ def report(space: Space, day: str | None, stages: Stages) -> DayReport:
         sampled = [sampled_day(part, at) for at, part in enumerate(parts)]
         features = compare_features(dataset, sampled)
         drifted = remarkable(features)
+        standing = lasting(drifted, remarkable(_day_before(dataset, rows, days)) if drifted else [])
         stage.note = f"{len(features)} comparisons, {len(drifted)} drifted"
         vectors = contents.compare(dataset.videos, sampled)
-    diagnosis = look.diagnosis or _feature_shift(drifted, days) or _content_shift(vectors, days)
+    diagnosis = look.diagnosis or _feature_shift(standing, days) or _content_shift(vectors, days)
     return DayReport(
         space=space.name,
         release_id=live,
@@ -143,6 +149,7 @@ def report(space: Space, day: str | None, stages: Stages) -> DayReport:
         look=look,
         features=features,
         drifted=drifted,
+        standing=standing,
         vectors=vectors,
         exposures=[feedback.exposure(part) for part in parts],
         performance=_performance(pl.concat(parts[:-1]), parts[-1]),
@@ -301,6 +308,21 @@ def remarkable(features: Sequence[FeatureDrift]) -> list[FeatureDrift]:
     """Those with PSI ≥ .1 whose p value survives the correction for all that were tested."""
     q = benjamini_hochberg([feature.p for feature in features])
     return [f for f, adjusted in zip(features, q, strict=True) if adjusted <= _LEVEL and f.psi >= _LEAST_PSI]
+
+
+def lasting(today: Sequence[FeatureDrift], before: Sequence[FeatureDrift]) -> list[FeatureDrift]:
+    """What of today's remarkable features is an alarm, given those of the day before.
+
+    Days differ more than fourteen of them can tell: of 360 quiet days 15 had a remarkable feature, none of them a second day.
+    """
+    known = {(one.feature, one.segment) for one in before}
+    return [one for one in today if one.feature.startswith(data_drift.VALIDITY) or (one.feature, one.segment) in known]
+
+
+def _day_before(dataset: Dataset, rows: pl.DataFrame, days: Days) -> list[FeatureDrift]:
+    """All features of the day before, against the same reference without it."""
+    ends = [*(end for end in days.reference if end != days.end_hour - DAY_H), days.end_hour - DAY_H]
+    return compare_features(dataset, [sampled_day(_day(rows, end), at) for at, end in enumerate(ends)])
 
 
 def _segments(days: Sequence[pl.DataFrame]) -> list[tuple[str, list[NDArray[np.bool_]]]]:

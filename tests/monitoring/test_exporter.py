@@ -11,7 +11,7 @@ SIGNAL = {"signal": "click_rate", "role": "outcome", "value": 0.12, "expected": 
 QUIET = {"signals": [SIGNAL], "findings": [], "drifted": [], "alert": None, "end_at": 86_400_000}
 LOUD = QUIET | {
     "findings": [SIGNAL, SIGNAL],
-    "drifted": [{}],
+    "drifted": [{"standing": True}, {"standing": False}],
     "alert": {"severity": "moderate", "cause": "null_feature"},
     "end_at": 172_800_000,
 }
