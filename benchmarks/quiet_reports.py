@@ -40,7 +40,8 @@ def world(seed: int, days: int) -> tuple[list[set[str]], int]:
     values = monitor.feature_values(dataset, pl.concat(parts))
     bounds = np.cumsum([0, *(len(part) for part in parts)])
     found: list[set[str]] = []
-    single, before = 0, []
+    before: list[data_drift.FeatureDrift] = []
+    single = 0
     for day in range(watch.WARM_UP_DAYS - 1, config.days):
         chosen = [*range(day - watch.REFERENCE_DAYS - 1, day - 1), day]
         of_days = np.concatenate([np.arange(bounds[at], bounds[at + 1]) for at in chosen])
