@@ -31,7 +31,7 @@ class Curve:
     def __call__(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
         """Probabilities, same shape as `logits`."""
         flat = np.interp(logits.ravel(), *self._knots)
-        return np.asarray(_sigmoid(flat), dtype=np.float32).reshape(logits.shape)
+        return np.asarray(1 / (1 + np.exp(-flat)), dtype=np.float32).reshape(logits.shape)  # knots are far from overflow
 
     @cached_property
     def _knots(self) -> tuple[Floats, Floats]:
