@@ -3,7 +3,8 @@
     python -m benchmarks.throughput --space world-demo --workers 2 [--hybrid]
 
 Arrivals are random and open-loop: nobody waits for anybody, so a service that falls behind is seen to fall behind. The rate is
-doubled until the 99th percentile passes the limit, then narrowed down to a twentieth. With `--hybrid`, pages made ahead by
+doubled until the 99th percentile passes the limit, then narrowed down to a twentieth; every rate is judged by at least a
+thousand pages. With `--hybrid`, pages made ahead by
 `upnext batch` (run it first) are shown to viewers who have done nothing since; `made_ahead` is their share. Waits are the
 client's view, and client and service share the machine's cores, so these are lower bounds.
 """
@@ -19,6 +20,8 @@ LIMIT_MS = 20.0
 NARROW = 0.05
 """The search ends when what is too much is less than this share above what is not."""
 WARM_UP_S = 2.0
+ENOUGH = 1_000
+"""Pages that a 99th percentile is taken of."""
 _COUNT = 'upnext_stage_seconds_count{{stage="{}"}}'
 
 
@@ -45,8 +48,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that answer")
     parser.add_argument("--hybrid", action="store_true", help="show pages of `upnext batch` where they are valid")
     parser.add_argument("--viewers", type=int, default=20_000, help="of the space")
-    parser.add_argument("--seconds", type=float, default=12.0, help="each rate, including 2 s of warm-up")
-    parser.add_argument("--start", type=float, default=25.0, help="first rate")
+    parser.add_argument("--seconds", type=float, default=12.0, help="least of each rate, including 2 s of warm-up")
+    parser.add_argument("--start", type=float, default=50.0, help="first rate")
     arguments = parser.parse_args()
     result = measure(
         arguments.space, arguments.workers, arguments.hybrid, arguments.viewers, arguments.seconds, arguments.start
@@ -74,6 +77,7 @@ def measure(space: str | None, workers: int, hybrid: bool, viewers: int, seconds
 
 def attempt(port: int, rate: float, seconds: float, viewers: int) -> Tried:
     """Let viewers come at this rate."""
+    seconds = max(seconds, WARM_UP_S + ENOUGH / rate)
     found = load.run(port, load.pages(rate, seconds, num_viewers=viewers, seed=int(rate)))
     counted = [answer for answer in found if answer.visit.due_s > WARM_UP_S]
     waits = load.quantiles([answer.waited_ms for answer in counted])
