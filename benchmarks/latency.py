@@ -43,7 +43,7 @@ def measure(rate: int, seconds: int, space: str | None, workers: int) -> dict[st
     with load.service(space, "--workers", str(workers)) as (port, service):
         ready_s = time.monotonic() - began
         spent_s = _processor_s(service)
-        found = load.run(port, load.pages(rate, seconds, num_viewers=NUM_VIEWERS), punctual=True)
+        found = load.run(port, load.pages(rate, seconds, num_viewers=NUM_VIEWERS))
         cpu_ms = (_processor_s(service) - spent_s) / len(found) * 1e3
         stages = _stages(f"http://127.0.0.1:{port}")
         memory_mib = sum(load.pss_mib(service))

@@ -24,8 +24,6 @@ from core.process import answers, free_port, start_child, stop_children
 
 CLIENTS = 50
 PATIENCE_S = 20.0
-TIMER_S = 0.0015
-"""Timers of event loops count in whole milliseconds, and are late by up to one."""
 READY_S = 300.0
 """A million videos take their time on a busy machine."""
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -54,14 +52,10 @@ class Answer:
 
 
 class Crowd:
-    """Clients of one service; connections are kept and used again.
+    """Clients of one service; connections are kept and used again."""
 
-    `punctual` ones watch the clock for the last moment before they are due instead of waiting for a timer, whose lateness would
-    be taken for the service's: a tenth of a core at 50 arrivals a second, and a whole one at a thousand.
-    """
-
-    def __init__(self, port: int, *, punctual: bool = False) -> None:
-        self._port, self._early_s = port, TIMER_S if punctual else 0.0
+    def __init__(self, port: int) -> None:
+        self._port = port
         self._idle: dict[str, list[_Connection]] = defaultdict(list)
 
     async def come(self, visits: Sequence[Visit]) -> list[Answer]:
@@ -70,9 +64,7 @@ class Crowd:
         return list(await asyncio.gather(*(self._visit(began, visit, i) for i, visit in enumerate(visits))))
 
     async def _visit(self, began: float, visit: Visit, number: int) -> Answer:
-        await asyncio.sleep(began + visit.due_s - self._early_s - time.perf_counter())
-        while self._early_s and time.perf_counter() < began + visit.due_s:
-            await asyncio.sleep(0)
+        await asyncio.sleep(began + visit.due_s - time.perf_counter())
         try:
             async with asyncio.timeout(PATIENCE_S):
                 status, body = await self._ask(visit, f"127.0.1.{1 + number % CLIENTS}")
@@ -121,11 +113,11 @@ def pages(rate: float, seconds: float, interactive_share: float = 1.0, seed: int
     ]
 
 
-def run(port: int, visits: Sequence[Visit], *, punctual: bool = False) -> list[Answer]:
-    """Let them come, and wait for all answers; `punctual` as in Crowd."""
+def run(port: int, visits: Sequence[Visit]) -> list[Answer]:
+    """Let them come, and wait for all answers."""
 
     async def come() -> list[Answer]:
-        crowd = Crowd(port, punctual=punctual)
+        crowd = Crowd(port)
         try:
             return await crowd.come(visits)
         finally:
