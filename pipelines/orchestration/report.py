@@ -30,11 +30,17 @@ def page(title: str, lead: str, body: str) -> str:
 
 
 def over_seeds(boards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Spread]]:
-    """Model → metric → spread: a 95 % t interval over seeds, or that of the only seed over viewers."""
+    """Model → metric → spread: a 95 % t interval over seeds, or that of the only seed over viewers.
+
+    A metric of cases that a seed's test does not have, such as of videos never seen, is left out.
+    """
     tables = [{row["model"]: row for row in board["leaderboard"]} for board in boards]
+    rows = {model: [table[model] for table in tables] for model in tables[0]}
     return {
-        model: {metric: _spread([table[model] for table in tables], metric) for metric in row["interval"]}
-        for model, row in tables[0].items()
+        model: {
+            metric: _spread(found, metric) for metric in found[0]["interval"] if all(row[metric] is not None for row in found)
+        }
+        for model, found in rows.items()
     }
 
 

@@ -34,6 +34,17 @@ def test_several_seeds_have_a_t_interval():
     assert found["high"] - found["mean"] == pytest.approx(4.30265 * 0.1 / np.sqrt(3), rel=1e-5)
 
 
+def test_a_metric_of_cases_that_a_test_does_not_have_is_left_out(tmp_path):
+    boards = [board(0.3), board(0.4)]
+    for one, recall in zip(boards, (0.2, None), strict=True):
+        for row in one["leaderboard"]:
+            row["recall@20, never seen"], row["interval"]["recall@20, never seen"] = recall, None
+    for few in (boards, boards[1:]):
+        found = pipeline_report.over_seeds(few)
+        assert set(found["popularity"]) == {"hr@10", "ndcg@10"}
+        pipeline_report.write(found, (1, 2)[: len(few)], tmp_path / "report.html")
+
+
 def test_the_page_fetches_nothing_and_draws_every_seed(tmp_path):
     found = pipeline_report.over_seeds([board(0.3), board(0.4)])
     pipeline_report.write(found, (1, 2), tmp_path / "report.html")
