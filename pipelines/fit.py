@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core import columns as c
 from core import rng
+from core.clock import stamp
 from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
 from data.labels import definitions as labels
@@ -23,7 +24,7 @@ from data.splits import TimeSplit
 from features.schema import FeatureSchema
 from pipelines import examples
 from pipelines.presets import RunConfig
-from pipelines.progress import by_step, unwatched
+from pipelines.progress import Stages, by_step
 from ranking import train as ranking
 from ranking.batches import RankingData
 from ranking.model import Ranker
@@ -88,12 +89,19 @@ def ranker_on(data: RankingData, material: Material, config: RunConfig, advance:
     return ranking.train(config.ranker, material.schema, material.catalogue, data, on_step=by_step(advance))
 
 
-def both(material: Material, config: RunConfig) -> tuple[TwoTower, Ranker]:
-    """Towers and ranker in the order above, with nobody watching."""
-    split = material.split
-    early = towers(material, config, until=split.ranker_from, advance=unwatched)
-    second = ranker(material, config, early, unwatched)
-    return towers(material, config, until=split.test_from, warm_start=early, advance=unwatched), second
+def both(material: Material, config: RunConfig, stages: Stages | None = None) -> tuple[TwoTower, Ranker]:
+    """Towers and ranker in the order above, as three of `stages`; without them nobody watches."""
+    split, stages = material.split, stages or Stages()
+    with stages("towers") as stage:
+        early = towers(material, config, until=split.ranker_from, advance=stage.advance)
+        stage.note = f"clicks before {stamp(split.ranker_from)}"
+    with stages("ranker") as stage:
+        second = ranker(material, config, early, stage.advance)
+        stage.note = ", ".join(second.heads)
+    with stages("towers to the end") as stage:
+        last = towers(material, config, until=split.test_from, warm_start=early, advance=stage.advance)
+        stage.note = f"clicks before {stamp(split.test_from)}"
+    return last, second
 
 
 def ranking_data(material: Material, config: RunConfig, first: TwoTower) -> RankingData:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from core import release
-from core.clock import stamp
 from core.errors import ReleaseRefused
 from data import profile, validation, versioning
 from data.catalogue import ViewerTable
@@ -88,15 +87,7 @@ def run(
         material = fit.prepare(dataset, catalogue, viewers, split, early)
         known = [f"labels: {', '.join(catalogue.labels)}"] if catalogue.labels else []
         stage.note = "; ".join([f"{len(material.clicks):,} clicks with the features of the moment before", *known])
-    with stages("towers") as stage:
-        first = fit.towers(material, config, until=split.ranker_from, advance=stage.advance)
-        stage.note = f"clicks before {stamp(split.ranker_from)}"
-    with stages("ranker") as stage:
-        ranker = fit.ranker(material, config, first, stage.advance)
-        stage.note = ", ".join(ranker.heads)
-    with stages("towers to the end") as stage:
-        towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=stage.advance)
-        stage.note = f"clicks before {stamp(split.test_from)}"
+    towers, ranker = fit.both(material, config, stages)
     with stages("release files") as stage:
         staged = bundle.write(space.work / "staged", material, towers, ranker, config, loaded.log_offset)
         stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"

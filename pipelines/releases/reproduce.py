@@ -79,12 +79,7 @@ def _made(space: Space, manifest: Manifest, said: dict[str, Any], folder: Path, 
     with stages("features") as stage:
         catalogue, early = labelling.catalogues(dataset, split, space.path, wanted=config.labels)
         material = fit.prepare(dataset, catalogue, ViewerTable.of(dataset.viewers), split, early)
-    with stages("towers") as stage:
-        first = fit.towers(material, config, until=split.ranker_from, advance=stage.advance)
-    with stages("ranker") as stage:
-        ranker = fit.ranker(material, config, first, stage.advance)
-    with stages("towers to the end") as stage:
-        towers = fit.towers(material, config, until=split.test_from, warm_start=first, advance=stage.advance)
+    towers, ranker = fit.both(material, config, stages)
     with stages("release files") as stage:
         staged = bundle.write(folder / "staged", material, towers, ranker, config, said["log_offset"])
         made = publish.register(staged, Space(folder), manifest.snapshot, config, {})
