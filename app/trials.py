@@ -260,7 +260,7 @@ class Trials:
         return _Running(plan, arms, lambda: arms.breakers, subjects(arms.of))
 
     def _resolve(self, name: str) -> str:
-        found = release.resolve(self._releases, name) if name in release.POINTERS else name
+        found = release.named(self._releases, name)
         if found is None:
             raise ReleaseRefused(f"the experiments cannot run: no release is '{name}'; point it at one, or name a release id")
         return found

@@ -235,7 +235,7 @@ def reproduce(
     from core.errors import BadInput
 
     chosen = _space(space)
-    release_id = release.resolve(chosen.releases, name) if name in release.POINTERS else name
+    release_id = release.named(chosen.releases, name)
     if release_id not in release.names(chosen.releases):
         known = ", ".join(release.names(chosen.releases)) or "none; run `upnext train` first"
         raise BadInput(f"there is no release '{name}' in '{chosen.name}'; there are: {known}")

@@ -189,7 +189,7 @@ def resolve(space: "Space", release_id: str) -> str:
     """The id behind a pointer's name, or the id itself."""
     from core import release
 
-    return (release.resolve(space.releases, release_id) if release_id in release.POINTERS else None) or release_id
+    return release.named(space.releases, release_id) or release_id
 
 
 def mirror(space: "Space") -> None:

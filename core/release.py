@@ -109,6 +109,11 @@ def names(root: Path) -> list[str]:
     return [p.name for p in sorted(found, key=lambda p: (p / MANIFEST).stat().st_mtime)]
 
 
+def named(root: Path, name: str) -> str | None:
+    """The release id that `name`, a pointer or an id, stands for; None for a pointer that points nowhere."""
+    return resolve(root, name) if name in POINTERS else name
+
+
 def point(root: Path, pointer: str, release_id: str) -> None:
     """Make `pointer` name `release_id`, atomically. Pointing `live` elsewhere keeps the old one as `previous`."""
     if pointer not in POINTERS:

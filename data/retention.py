@@ -105,7 +105,7 @@ def resolve(snapshots: Path, releases: Path, name: str) -> str:
         if accepted is None:
             raise BadInput("no snapshot was accepted yet; run `upnext data validate --accept`")
         return accepted.snapshot_id
-    release_id = (release.resolve(releases, name) if name in release.POINTERS else None) or name
+    release_id = release.named(releases, name) or name
     if (releases / release_id).is_dir():
         return release.load(releases, release_id).manifest.snapshot
     return versioning.describe(snapshots, name).snapshot_id

@@ -123,7 +123,7 @@ def limit(ratio: float, batch_size: int) -> float:
 
 
 def _named(releases: Path, pointer: str) -> str:
-    found = release.resolve(releases, pointer) if pointer in release.POINTERS else pointer
+    found = release.named(releases, pointer)
     if found is None:
         raise BadInput(f"no release in {releases} is {pointer}; run `upnext train` first")
     return found

@@ -79,7 +79,7 @@ def of(space: Space, asked: str) -> Lineage:
         BadInput: the pointer names nothing.
         ReleaseRefused: there is no such release.
     """
-    release_id = release.resolve(space.releases, asked) if asked in release.POINTERS else asked
+    release_id = release.named(space.releases, asked)
     if release_id is None:
         raise BadInput(f"no release of '{space.name}' is {asked}; `upnext release list` shows all")
     found = release.load(space.releases, release_id)

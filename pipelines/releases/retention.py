@@ -51,8 +51,7 @@ def needed_by(space: Space, keep: int) -> dict[str, tuple[str, ...]]:
             reasons[named].append(pointer)
     running = served.read(space.path)
     for name in running.releases if running else ():
-        target = release.resolve(space.releases, name) if name in release.POINTERS else name
-        if target:
+        if target := release.named(space.releases, name):
             reasons[target].append("experiments")
     present = release.names(space.releases)
     for release_id in present[len(present) - min(keep, len(present)) :]:
