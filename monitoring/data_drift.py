@@ -262,7 +262,7 @@ def validity_drift(
     if there.sum() < 2:
         return None
     before, now = counts[:-1].sum(axis=0), counts[-1]
-    apart = float(np.abs(now / max(now.sum(), 1) - before / max(before.sum(), 1)).sum() / 2)
+    apart = _variation(before, now)
     labels = [name for name, some in zip(("given", "impossible", "missing"), there, strict=True) if some]
     share = outside[-1] / max(len(known[-1]), 1)
     sizes = [len(day) for day in days]
@@ -280,7 +280,7 @@ def category_drift(
         [np.bincount([places[v] for v in day if v is not None], minlength=len(names)).astype(np.int64) for day in days]
     )
     before, now = counts[:-1].sum(axis=0), counts[-1]
-    apart = float(np.abs(now / max(now.sum(), 1) - before / max(before.sum(), 1)).sum() / 2)
+    apart = _variation(before, now)
     outside = float(now[before == 0].sum() / max(now.sum(), 1))
     sizes, missing = [len(day) for day in days], [sum(v is None for v in day) for day in days]
     return _drift(feature, segment, counts, names, (apart, outside), (sizes, missing), level)
@@ -340,3 +340,8 @@ def _bins(counts_WB: NDArray[np.int64]) -> int:
 
 def _size(n: float, m: float) -> float:
     return 1 / max(n, 1) + 1 / max(m, 1)
+
+
+def _variation(before_B: NDArray[np.int64], now_B: NDArray[np.int64]) -> float:
+    """Total variation distance of two counts over the same bins."""
+    return float(np.abs(now_B / max(now_B.sum(), 1) - before_B / max(before_B.sum(), 1)).sum() / 2)

@@ -3,7 +3,8 @@
     MMD²       of random Fourier features, unbiased (`core.two_sample`)
     centroid   distance of the means, in units of the reference's spread
     p          of MMD² with the diagonal, |z̄_day − z̄_others|²: a weighted sum of χ²₁, whose mean a and variance v the reference
-               days give, each against the others; it is taken for a / ν · χ²_ν with ν = 2a² / v (Satterthwaite 1946)
+               days give, each against the others; it is taken for a / ν · χ²_ν with ν = 2a² / v (Satterthwaite 1946),
+               and, a being itself a mean of n days, referred to a · F(ν, ν · n)
     p_days     (1 + reference days at least as far from the others) / (1 + days): the permutation test with days exchanged,
                exact, and with fourteen of them never below 1 / 15
 
