@@ -4,9 +4,9 @@
 
 Arrivals are random and open-loop: nobody waits for anybody, so a service that falls behind is seen to fall behind. The rate is
 doubled until the 99th percentile passes the limit, then narrowed down to a twentieth; every rate is judged by at least a
-thousand pages. With `--hybrid`, pages made ahead by
-`upnext batch` (run it first) are shown to viewers who have done nothing since; `made_ahead` is their share. Waits are the
-client's view, and client and service share the machine's cores, so these are lower bounds.
+thousand pages. With `--hybrid`, pages made ahead by `upnext batch` (run it first) are shown to viewers who have done nothing
+since; `made_ahead` is their share. Waits are the client's view, and client and service share the machine's cores, so these are
+lower bounds.
 """
 
 import json

@@ -179,7 +179,9 @@ def exploration(space: SpaceOption = None, json: JsonOption = None) -> None:
             ("by chance", one.explored, one.new_explored, one.clicks_explored),
             ("others", others, one.new_others, one.clicks_others),
         ):
-            table.add_row(name, f"{slots:,}", f"{slots / one.slots:.1%}", *((f"{new:.1%}", f"{clicks:.4f}") if slots else "––"))
+            table.add_row(
+                name, f"{slots:,}", f"{slots / one.slots:.1%}", *((f"{new:.1%}", f"{clicks:.4f}") if slots else ("–", "–"))
+            )
         console.print(table)
         if one.price.mean == one.price.mean:
             console.print(f"  price of a slot  {one.price.mean:+.4f} clicks ({_range(one.price)}), within its position")
