@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from core import rng
 from core.errors import BadInput
@@ -149,7 +150,9 @@ def step_loss(tower: TwoTower, batch: StepBatch, peers: Peers = ALONE) -> torch.
     code_BX = None if code_BX is None else peers.shared(code_BX)[batch.clicks]
     with tower.autocast():
         viewer_BD = tower.viewer_vectors(pool(raw_UD, batch.weights_PH, batch.bags), code_BX, batch.dense_BF).float()
-        part_CD = tower.video_vectors(raw_UD[batch.candidate_C], batch.log_age_C).float()
+        # Not raw_UD[…]: its backward pass adds rows that recur in an order that differs from run to run.
+        raw_CD = functional.embedding(batch.candidate_C, raw_UD)
+        part_CD = tower.video_vectors(raw_CD, batch.log_age_C).float()
     num = len(batch.video_C)
     return sampled_softmax(
         viewer_BD,

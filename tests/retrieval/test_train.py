@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from core.errors import BadInput
+from core.rng import stream
 from retrieval import index as indexes
+from retrieval.batches import Batcher
 from retrieval.config import IndexConfig
 from retrieval.encoder import ViewerEncoder
 from retrieval.examples import InteractionParts, bare_schema, from_interactions
 from retrieval.export import VECTORS, write
-from retrieval.train import train
+from retrieval.towers import TwoTower
+from retrieval.train import step_loss, train
 
 DAY_MS = 86_400_000
 SPLIT = 38 * DAY_MS
@@ -121,3 +124,19 @@ def test_bfloat16_without_instructions_for_it_is_slow_and_says_so(planted, tiny,
     few = from_interactions(planted.interactions.before(21 * DAY_MS), schema)
     with pytest.warns(UserWarning, match="slower than float32"):
         train(replace(tiny, precision="bfloat16", epochs=1), schema, planted.catalogue, few)
+
+
+def test_a_step_has_the_same_gradient_bit_for_bit_however_threads_take_turns(planted, tiny):
+    """At the demo's size, where torch divides the sum over rows that recur between threads."""
+    config = replace(tiny, dim=64, uniform_negatives=4_096, id_dropout=0.0)
+    schema = bare_schema(planted.catalogue)
+    tower = TwoTower(config, schema, planted.catalogue).eval()
+    batcher = Batcher(tower, planted.catalogue, from_interactions(planted.interactions, schema))
+    batch = batcher.step(np.arange(1_024), stream(1, "test"))
+    layers, threads = list(tower.content.parameters()), torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        first, *others = [torch.autograd.grad(step_loss(tower, batch), layers) for _ in range(6)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
