@@ -16,18 +16,25 @@ HEADS = (*OUTCOMES, "relevance")
 class CombineConfig:
     """Weights of the utility formula in `ranking.combine`. A head that is absent is skipped."""
 
-    relevance: float = 1.0
-    """Per unit of the relevance logit."""
+    relevance: float = 0.0
+    """Per unit of the relevance logit, beside a click head. Its lists hold what was clicked against what was retrieved and
+    perhaps never shown, so it learns what the logging policy likes to show, and pages would teach it that once more."""
+    unshown: float = 1.0
+    """The same where the log does not say what was shown and could train no click head."""
     affinity: float = 10.0
-    """Per unit of cosine; used only where there is no relevance head."""
+    """Per unit of cosine, where there is neither click nor relevance."""
     click: float = 0.5
     """Per unit of log-odds of a click."""
-    watch: float = 0.5
-    """Per unit of log(1 + expected seconds)."""
+    watch: float = 1.0
+    """Per unit of log(1 + expected seconds); the expectation counts the click, too."""
     like: float = 0.1
     """Per unit of log-odds of a like."""
     dislike: float = 0.1
     """Taken off per unit of log-odds of a dislike."""
+
+
+NEXT_CLICK = CombineConfig(relevance=1.0, click=0.0, watch=0.0, like=0.0, dislike=0.0)
+"""The order that answers the question of a leaderboard, which video is clicked next in this log; not what serves."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from core.errors import BadInput
 from ranking.combine import combine
-from ranking.config import CombineConfig
+from ranking.config import NEXT_CLICK, CombineConfig
 
 
 def one(value):
@@ -30,10 +30,22 @@ def test_absent_heads_are_skipped():
     assert combine(scores, CombineConfig())[0, 0] == 0.0
 
 
-def test_affinity_stands_in_for_relevance_only():
-    config = CombineConfig(affinity=10.0)
+def test_relevance_stands_in_for_a_click_and_affinity_for_both():
+    config = CombineConfig(affinity=10.0, unshown=2.0)
     assert combine({"affinity": one(0.3)}, config)[0, 0] == pytest.approx(3.0)
-    assert combine({"affinity": one(0.3), "relevance": one(1.0)}, config)[0, 0] == pytest.approx(1.0)
+    assert combine({"affinity": one(0.3), "relevance": one(1.0)}, config)[0, 0] == pytest.approx(2.0)
+    assert combine({"affinity": one(0.3), "relevance": one(1.0), "click": one(0.5)}, config)[0, 0] == 0.0
+    assert combine({"affinity": one(0.3), "click": one(0.5)}, config)[0, 0] == 0.0
+
+
+def test_the_order_of_the_next_click_is_that_of_relevance():
+    scores = {
+        "relevance": np.array([[1.0, 3.0, 2.0]]),
+        "click": np.array([[0.9, 0.1, 0.5]]),
+        "watch": np.array([[9.0, 1.0, 5.0]]),
+    }
+    assert combine(scores, NEXT_CLICK).tolist() == [[1.0, 3.0, 2.0]]
+    assert combine({"click": scores["click"]}, NEXT_CLICK).tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_certain_and_negative_scores_stay_finite():

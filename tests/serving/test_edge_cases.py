@@ -132,7 +132,7 @@ def test_scores_that_are_not_finite_come_last(bad):
     class Sick(fakes.Scorer):
         def score(self, batch, affinity_BK):
             scores = super().score(batch, affinity_BK)
-            scores["relevance"] = np.where(np.arange(affinity_BK.shape[1]) % 2, np.float32(bad), affinity_BK)
+            scores["click"] = np.where(np.arange(affinity_BK.shape[1]) % 2, np.float32(bad), scores["click"])
             return scores
 
     slate = page(dataclasses.replace(fakes.parts(), scorer=Sick()), k=30)
