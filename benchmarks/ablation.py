@@ -34,6 +34,7 @@ from pipelines.reader import OfflineReader
 from pipelines.releases import bundle
 from ranking import export, train
 from ranking.batches import Impressions, Lists, RankingData
+from ranking.config import NEXT_CLICK
 from ranking.scorer import Scorer
 from serving.releases import LoadedRelease, open_files
 
@@ -120,7 +121,7 @@ class Bench:
             scorer = Scorer.load(Path(folder), material.catalogue)
         parts = {spec.name: getattr(scorer, spec.name) for spec in fields(scorer)}
         loaded = replace(self.loaded, scorer=BlindScorer(**parts, hidden=hidden))
-        return measure(TwoStage(compare.two_stage(loaded, self.reader, material.dataset)), self.held_out)
+        return measure(TwoStage(compare.two_stage(loaded, self.reader, material.dataset, NEXT_CLICK)), self.held_out)
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def of_world(space: Space) -> dict[str, Any]:
     cases, target_N = questions.held_out.cases, questions.held_out.targets.values
     served = features_of(questions.dataset, loaded.catalogue, loaded.viewers, cases, loaded.definitions)
     viewer_ND = loaded.encoder.encode(served.viewer_part(np.arange(len(cases))))
-    shown = gates.impressions(questions, [loaded], GatesConfig())
+    shown = gates.impressions(questions.dataset, questions.test_from, [loaded], GatesConfig())
     begin = loaded.scorer.content_mean.size
     own = slice(begin, begin + loaded.scorer.columns.video_dim)
     points: Points = []
@@ -79,7 +79,7 @@ def of_world(space: Space) -> dict[str, Any]:
         changed = _with(loaded, video_VD, own_VE, own)
         score_NV = viewer_ND @ video_VD.T
         rank_N = cold_start.rank(score_NV, score_NV[np.arange(len(cases)), target_N], questions.held_out)
-        click = gates.heads_of(changed, questions, shown)["click"]
+        click = gates.heads_of(changed, questions.dataset, shown)["click"]
         auc = metrics.auc(click.observed, click.predicted)
         points.append(_point(name, first + second, rank_N < _DEPTH, cases.viewer_ids) | {"auc": round(auc, 4)})
     return {"videos": len(loaded.catalogue), "test_clicks": len(cases), "impressions": len(shown), "points": _shares(points)}

@@ -1,8 +1,12 @@
-"""The leaderboard of a training run: tuned baselines, the towers alone, and both stages as they will serve.
+"""The leaderboard of a training run: tuned baselines, the towers alone, and both stages.
 
 Both models are read from the files of the release, and the two-stage system is `serving.recommender` itself over features read
-point in time: what is measured is what serves. Weights are from before t0; a viewer's own later clicks enter the history, never
-the training.
+point in time. Weights are from before t0; a viewer's own later clicks enter the history, never the training.
+
+The question of the leaderboard is which video is clicked next *in this log*, and part of the answer is what its policy liked to
+show. `two_stage` answers it: ordered by the head that learned from lists. `as_served` is the order of the pages, by what a
+viewer makes of a video once it is shown; what that is worth, pages of chance tell (`pipelines.evaluation.chance`). A log
+without impressions has one order, and one row.
 """
 
 import json
@@ -25,7 +29,7 @@ from data.splits import Pairs, TimeSplit, find_leaks
 from features import offline
 from features.definitions import Definitions
 from pipelines import presets
-from pipelines.evaluation import representative, slices
+from pipelines.evaluation import chance, representative, slices
 from pipelines.evaluation.cases import Cases, time_split
 from pipelines.evaluation.evaluate import DEPTH, FittedModels, Model, Towers, TwoStage, evaluate, fit_baselines
 from pipelines.evaluation.leaderboard import About, Leaderboard
@@ -33,6 +37,7 @@ from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.reader import OfflineReader
 from pipelines.spaces import Space
+from ranking.config import NEXT_CLICK, CombineConfig
 from serving.releases import CATALOGUE, LINEAGE, VIEWERS, LoadedRelease, open_files
 
 PROTOCOL = (
@@ -74,6 +79,7 @@ def compare(
         labels=slices.label(held_out, catalogue, viewers),
         shifts=representative.before_and_after(clicks, split.test_from, catalogue.category),
         sightings=train.counts(),
+        replay=chance.replay(open_files(path), dataset, split.test_from, train.counts(), config.seed),
     )
     return evaluate(fitted, held_out, PROTOCOL, about=about, seed=config.seed)
 
@@ -110,7 +116,7 @@ def again(space: Space, stages: Stages) -> Again:
 
 
 def release_models(dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, cases: Cases) -> dict[str, Model]:
-    """The towers alone and both stages, from the files in `path`, over features of these cases' moments."""
+    """The towers alone and both stages in each order, from the files in `path`, over features of these cases' moments."""
     loaded = open_files(path)
     features = features_of(dataset, catalogue, viewers, cases, loaded.definitions)
     reader = OfflineReader(features, cases.viewer_ids, cases.at)
@@ -118,10 +124,16 @@ def release_models(dataset: Dataset, path: Path, catalogue: Catalogue, viewers: 
     def encode(_: Cases, chosen: slice) -> NDArray[np.float32]:
         return loaded.encoder.encode(features.viewer_part(np.arange(len(cases))[chosen]))
 
-    return {
-        "two_tower": Towers(loaded.video_VD, encode),
-        "two_stage": TwoStage(two_stage(loaded, reader, dataset)),
-    }
+    stages = {name: TwoStage(two_stage(loaded, reader, dataset, order)) for name, order in orders(loaded).items()}
+    return {"two_tower": Towers(loaded.video_VD, encode), **stages}
+
+
+def orders(loaded: LoadedRelease) -> dict[str, CombineConfig]:
+    """Row of the leaderboard → the formula that both stages order by."""
+    formula = loaded.scorer.combine
+    if {"click", "relevance"} <= set(loaded.scorer.heads):
+        return {chance.NEXT: NEXT_CLICK, chance.SERVED: formula}
+    return {chance.NEXT: formula}
 
 
 def features_of(
@@ -135,11 +147,14 @@ def features_of(
     )  # fmt: skip
 
 
-def two_stage(loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset) -> Callable[[Cases, slice], NDArray[np.int32]]:
-    """The recommender that serves, asked for every case: its page in order, then whatever else it retrieved."""
+def two_stage(
+    loaded: LoadedRelease, reader: OfflineReader, dataset: Dataset, order: CombineConfig
+) -> Callable[[Cases, slice], NDArray[np.int32]]:
+    """The recommender with a formula, asked for every case: its page in order, then whatever else it retrieved."""
     # Nothing is left to chance, and trends are read once per hour of the log.
     explored = replace(loaded.config.exploration, epsilon=0.0)
     config = replace(loaded.config, exploration=explored, refresh_s=HOUR_MS / SECOND_MS)
+    loaded = replace(loaded, scorer=replace(loaded.scorer, combine=order))
     recommender = loaded.recommender(reader, videos=loaded.activity(dataset.events), config=config)
 
     def ranked(cases: Cases, chosen: slice) -> NDArray[np.int32]:

@@ -19,6 +19,7 @@ from data.splits import Leak
 from pipelines.evaluation import representative, sightings
 from pipelines.evaluation import slices as slicing
 from pipelines.evaluation.cases import HeldOut
+from pipelines.evaluation.chance import Replay
 from pipelines.evaluation.representative import Shift
 
 METRICS = ("hr@10", "ndcg@10", "recall@20", "ndcg@20", "recall@500")
@@ -55,6 +56,8 @@ class About:
     """How the test differs from what came before it."""
     sightings: NDArray[np.int64] | None = None
     """[V] how often each video was watched in training."""
+    replay: Replay | None = None
+    """What the orders are worth on pages that chance filled."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Leaderboard:
             "settings": dict(self.settings),
             "against_best_baseline": self.comparisons(),
             "over_retrieval_order": self.over_retrieval_order(),
+            "pages_of_chance": None if self.about.replay is None else self.about.replay.to_json(),
             "leaks": [leak.text for leak in self.about.leaks],
             "representativeness": representative.to_json(self.about.shifts),
             "slices": None if slices is None else slices.to_json(),
@@ -203,7 +207,8 @@ class Leaderboard:
         lines += [
             f"{s.what} in the test: {s.verdict} ({s.measure} {s.effect:.2f})" for s in self.about.shifts if s.severity > 1
         ]
-        return "\n".join(lines) or None
+        lines += [self.about.replay.to_text()] if self.about.replay else []
+        return "\n".join(filter(None, lines)) or None
 
 
 def _bounds(interval: inference.Interval) -> list[float] | None:

@@ -29,12 +29,16 @@ class GatesConfig:
     """nDCG@10 that may be lost against the live release, relative, at the lower end of the 95 % interval."""
     baseline_margin: float = 0.0
     """The same against each baseline."""
+    choice_margin: float = 0.1
+    """Satisfied seconds of the first choice on pages of chance that may certainly be lost, relative to the live release."""
     slice_margin: float = 0.1
     """nDCG@10 that a slice may certainly lose, relative to the live release there."""
     slice_q: float = 0.05
     """Expected share of false alarms among the slices called worse."""
     slice_cases: int = 100
     """Cases below which a slice says nothing."""
+    prediction_margin: float = 0.02
+    """Log loss of clicks that may certainly be gained on the live release's, relative."""
     max_ece: float = 0.03
     """Expected calibration error of a head that is a probability."""
     ece_margin: float = 0.01

@@ -18,18 +18,19 @@ from core import rng
 from core.policy import Request
 from data import validation, versioning
 from data.catalogue import ViewerTable
+from data.dataset import Dataset
 from data.labels import definitions as labels
 from experiments import fairness, shadow
 from experiments.fairness import Disparity, Support
 from experiments.shadow import Answers
-from features import offline
 from features.memory_store import MemoryStore
-from pipelines.evaluation import slices
+from pipelines.evaluation import chance, slices
+from pipelines.evaluation.chance import ChancePages
 from pipelines.evaluation.evaluate import measure
 from pipelines.evaluation.leaderboard import MAIN, Entry, Leaderboard
 from pipelines.gates import footprint
 from pipelines.gates.gates import GatesConfig
-from pipelines.gates.judge import Evidence, Head, Measured
+from pipelines.gates.judge import Choice, Evidence, Head, Measured
 from pipelines.gates.questions import CANDIDATE, TOP, Answered, Questions, leaderboard, snapshot_of, trained_of
 from pipelines.progress import Stages
 from pipelines.spaces import Space
@@ -61,14 +62,16 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         stage.note = report.summary()
     with stages("test clicks") as stage:
         answered = {name: Answered(loaded, questions) for name, loaded in opened.items()}
-        board = leaderboard(questions, answered[CANDIDATE])
+        served = Answered(opened[CANDIDATE], questions, chance.SERVED)
+        board = leaderboard(questions, {CANDIDATE: answered[CANDIDATE], chance.SERVED: served})
         entries = {CANDIDATE: board.entry(CANDIDATE)}
         if live_id is not None:
             entries[LIVE] = Entry(LIVE, measure(answered[LIVE].model, questions.held_out), 0.0)
         stage.note = ", ".join(f"{name} {entry.mean(MAIN):.4f}" for name, entry in entries.items())
     with stages("test impressions") as stage:
-        shown = impressions(questions, list(opened.values()), config)
-        heads = {name: heads_of(loaded, questions, shown) for name, loaded in opened.items()}
+        shown = impressions(questions.dataset, questions.test_from, list(opened.values()), config)
+        heads = {name: heads_of(loaded, questions.dataset, shown) for name, loaded in opened.items()}
+        choices = choices_of(opened, questions)
         stage.note = f"{len(shown):,}"
     with stages("pages") as stage:
         viewers = rng.stream(config.seed, "gate requests").choice(questions.held_out.cases.viewer_ids, config.requests)
@@ -78,8 +81,10 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         resident = footprint.resident_bytes(space.releases, candidate_id)
         stage.note = "unknown" if resident is None else f"{resident / (1 << 20):,.0f} MiB"
     with stages("fairness"):
-        disparities = _disparities(questions, answered[CANDIDATE].pages_NK, shown, heads[CANDIDATE], config)
-    measured = {n: Measured(ids[n], entries[n], heads[n], answers[n].ms_B, num_bytes(opened[n])) for n in opened}
+        disparities = _disparities(questions, served.pages_NK, shown, heads[CANDIDATE], config)
+    measured = {
+        n: Measured(ids[n], entries[n], heads[n], answers[n].ms_B, num_bytes(opened[n]), choice=choices.get(n)) for n in opened
+    }
     ours = replace(measured[CANDIDATE], resident_bytes=resident)
     agreement = shadow.compare(answers[LIVE], answers[CANDIDATE])[0] if live_id is not None else None
     found = slices_of(board, entries.get(LIVE) or board.best_baseline, config)
@@ -100,9 +105,9 @@ def slices_of(board: Leaderboard, other: Entry | None, config: GatesConfig) -> s
     return slices.compare(values, viewers, board.about.labels, metric=MAIN, min_cases=config.slice_cases)
 
 
-def impressions(questions: Questions, releases: list[LoadedRelease], config: GatesConfig) -> pl.DataFrame:
-    """Impressions of the test period, with outcomes, of videos that every release knows."""
-    found = labels.impression_outcomes(questions.dataset.events).filter(pl.col(labels.AT) >= questions.test_from)
+def impressions(dataset: Dataset, test_from: int, releases: list[LoadedRelease], config: GatesConfig) -> pl.DataFrame:
+    """Impressions of the test period, from `test_from` (ms) on, with outcomes, of videos that every release knows."""
+    found = labels.impression_outcomes(dataset.events).filter(pl.col(labels.AT) >= test_from)
     known = np.ones(len(found), dtype=bool)
     for loaded in releases:
         known &= loaded.catalogue.rows(found[c.VIDEO_ID].to_numpy()) >= 0
@@ -113,25 +118,26 @@ def impressions(questions: Questions, releases: list[LoadedRelease], config: Gat
     return found[np.sort(chosen)]
 
 
-def heads_of(loaded: LoadedRelease, questions: Questions, shown: pl.DataFrame) -> dict[str, Head]:
+def heads_of(loaded: LoadedRelease, dataset: Dataset, shown: pl.DataFrame) -> dict[str, Head]:
     """What each head says about the impressions, from features of the moment before."""
     if not len(shown):
         return {}
-    rows = loaded.catalogue.rows(shown[c.VIDEO_ID].to_numpy())
-    viewer_ids, at = shown[c.VIEWER_ID].to_numpy(), shown[labels.AT].to_numpy()
-    built = offline.build(
-        questions.dataset.events, loaded.catalogue, loaded.viewers,
-        viewer_ids=viewer_ids, at=at, video_rows=rows, definitions=loaded.definitions,
-    )  # fmt: skip
-    batch = built.batch(np.arange(len(rows)))
-    affinity = np.einsum("bd,bd->b", loaded.encoder.encode(batch.viewer), loaded.video_VD[rows])
-    scores = loaded.scorer.score(batch, affinity[:, None].astype(np.float32))
+    scores, viewer_ids = chance.scored(loaded, dataset, shown), shown[c.VIEWER_ID].to_numpy()
     heads = {}
     for name in _LABELS.keys() & scores.keys():
         observed = shown[_LABELS[name]].cast(pl.Float64).to_numpy()
         known = np.isfinite(observed)
-        heads[name] = Head(scores[name][:, 0].astype(np.float64)[known], observed[known])
+        heads[name] = Head(scores[name].astype(np.float64)[known], observed[known], viewer_ids[known])
     return {name: heads[name] for name in _LABELS if name in heads}
+
+
+def choices_of(opened: Mapping[str, LoadedRelease], questions: Questions) -> dict[str, Choice]:
+    """What each release would have put first on the same pages of chance of the test period; empty where there are few."""
+    pages = ChancePages.of(questions.dataset, questions.catalogue, questions.test_from)
+    known = [loaded.catalogue.rows(pages.shown[c.VIDEO_ID].to_numpy()) >= 0 for loaded in opened.values()]
+    if pages.num < chance.MIN_PAGES or not pages.satisfied_R.any() or not np.all(known):
+        return {}
+    return {n: Choice(chance.served(loaded, questions.dataset, pages), pages.viewer_P) for n, loaded in opened.items()}
 
 
 def pages(opened: Mapping[str, LoadedRelease], viewers: NDArray[np.int64]) -> dict[str, Answers]:

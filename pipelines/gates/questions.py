@@ -5,7 +5,7 @@ release has learned from any of them. Each answers from its own files, with feat
 named by the catalogue of the snapshot that asks, and a video that this catalogue lacks is a miss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,9 @@ from data.dataset import Dataset
 from data.interactions import Interactions
 from data.splits import Pairs, find_leaks
 from pipelines import presets
-from pipelines.evaluation import representative, slices
+from pipelines.evaluation import chance, representative, slices
 from pipelines.evaluation.cases import Cases, HeldOut, time_split
-from pipelines.evaluation.compare import PROTOCOL, features_of, two_stage
+from pipelines.evaluation.compare import PROTOCOL, features_of, orders, two_stage
 from pipelines.evaluation.evaluate import FittedModels, TwoStage, evaluate, fit_baselines
 from pipelines.evaluation.leaderboard import About, Leaderboard
 from pipelines.presets import RunConfig
@@ -31,7 +31,7 @@ from pipelines.spaces import Space
 from serving.releases import LoadedRelease
 
 TOP = 10
-CANDIDATE = "two_stage"
+CANDIDATE = chance.NEXT
 """What the leaderboard calls the release."""
 
 
@@ -65,11 +65,13 @@ class Questions:
 class Answered:
     """A release as a model (`pipelines.evaluation.evaluate.TwoStage`) that also remembers its pages."""
 
-    def __init__(self, loaded: LoadedRelease, questions: Questions) -> None:
+    def __init__(self, loaded: LoadedRelease, questions: Questions, order: str = CANDIDATE) -> None:
+        """order: row of the leaderboard, see `compare.orders`; a release with one order has it under every name."""
         cases = questions.held_out.cases
         features = features_of(questions.dataset, loaded.catalogue, loaded.viewers, cases, loaded.definitions)
         reader = OfflineReader(features, cases.viewer_ids, cases.at)
-        self._ranked = two_stage(loaded, reader, questions.dataset)
+        formula = orders(loaded).get(order, loaded.scorer.combine)
+        self._ranked = two_stage(loaded, reader, questions.dataset, formula)
         self._rows = questions.catalogue.rows(loaded.catalogue.video_ids)
         self.pages_NK = np.full((len(cases), TOP), -1, dtype=np.int32)
         """First ten of each case, once asked."""
@@ -86,8 +88,8 @@ class Answered:
         return ranked
 
 
-def leaderboard(questions: Questions, answered: Answered) -> Leaderboard:
-    """The baselines, tuned on what came before the test, and the release."""
+def leaderboard(questions: Questions, answered: Mapping[str, Answered]) -> Leaderboard:
+    """The baselines, tuned on what came before the test, and the release in each order."""
     limits, held_out, uploaded_at = questions.run.evaluation, questions.held_out, questions.catalogue.uploaded_at
     train = questions.clicks.before(questions.test_from)
     fitted = fit_baselines(
@@ -102,7 +104,7 @@ def leaderboard(questions: Questions, answered: Answered) -> Leaderboard:
         labels=slices.label(held_out, questions.catalogue, questions.viewers),
         shifts=representative.before_and_after(questions.clicks, questions.test_from, questions.catalogue.category),
     )
-    models = fitted | FittedModels({CANDIDATE: answered.model})
+    models = fitted | FittedModels({name: each.model for name, each in answered.items()})
     return evaluate(models, held_out, PROTOCOL, about=about, seed=questions.run.seed)
 
 

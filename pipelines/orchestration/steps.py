@@ -193,7 +193,7 @@ def _measure(job: Job, folder: Path, snapshot_id: str, files: Path, parts: Mappi
 
     log, asked = _open(job, snapshot_id), job.request.config
     took = {name: job.shelf.find(name, parts[name]).made["seconds"] for name in ("towers", "ranker")}
-    fitting_s = {"two_tower": took["towers"], "two_stage": took["towers"] + took["ranker"]}
+    fitting_s = {"two_tower": took["towers"], **dict.fromkeys(("two_stage", "as_served"), took["towers"] + took["ranker"])}
     board = compare(log.dataset, files, log.catalogue, log.viewers, log.split, asked, job.advance, fitting_s)
     write_json(folder / LEADERBOARD, board.to_json())
 

@@ -15,7 +15,7 @@ from pipelines.progress import Stages
 from pipelines.releases import reproduce
 from pipelines.run import run
 
-MODELS = ["popularity", "recent_popularity", "markov", "ease", "ials", "item_knn", "two_tower", "two_stage"]
+MODELS = ["popularity", "recent_popularity", "markov", "ease", "ials", "item_knn", "two_tower", "two_stage", "as_served"]
 
 
 def test_a_run_publishes_a_live_release_with_its_leaderboard(trained):

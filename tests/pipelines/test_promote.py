@@ -71,7 +71,19 @@ def test_the_gates_measure_everything_on_real_files(judged, trained):
     space, live, candidate = judged
     result = gates_result.last(space, candidate, live)
     families = {gate.family for gate in result.gates}
-    assert families == {"data", "quality", "slices", "calibration", "fairness", "latency", "size", "memory", "shadow"}
+    assert families == {
+        "data",
+        "quality",
+        "choice",
+        "prediction",
+        "slices",
+        "calibration",
+        "fairness",
+        "latency",
+        "size",
+        "memory",
+        "shadow",
+    }
     gates = {gate.name: gate for gate in result.gates}
     assert gates["data"].verdict is Verdict.PASS
     assert {"quality:live", "quality:ease", "quality:item_knn"} <= set(gates)

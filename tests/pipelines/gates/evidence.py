@@ -11,7 +11,7 @@ from experiments.shadow import Comparison
 from pipelines.evaluation import slices
 from pipelines.evaluation.cases import Cases, HeldOut
 from pipelines.evaluation.leaderboard import METRICS, About, Entry, Leaderboard
-from pipelines.gates.judge import Evidence, Head, Measured
+from pipelines.gates.judge import Choice, Evidence, Head, Measured
 
 NUM = 800
 VIEWERS = np.arange(NUM) // 2
@@ -32,11 +32,14 @@ def held_out():
 def head(factor=1.0, rows=2_000):
     """A head that predicts `factor` times what happens."""
     rate = np.where(np.arange(rows) % 2 == 0, 0.1, 0.3)
-    return Head(rate * factor, (rng.stream(0, "evidence head").random(rows) < rate).astype(float))
+    return Head(rate * factor, (rng.stream(0, "evidence head").random(rows) < rate).astype(float), np.arange(rows) // 4)
 
 
-def measured(name, mean=0.1, factor=1.0, page_ms=5.0, num_bytes=1 << 20, resident=1 << 28):
-    return Measured(name, entry("two_stage", mean), {"click": head(factor)}, np.full(100, page_ms), num_bytes, resident)
+def measured(name, mean=0.1, factor=1.0, page_ms=5.0, num_bytes=1 << 20, resident=1 << 28, seconds=20.0):
+    """One release; `seconds` is what its first choice on pages of chance is worth, None in a log without any."""
+    choice = None if seconds is None else Choice(seconds + rng.stream(0, "evidence choice", name).standard_normal(NUM), VIEWERS)
+    heads, times = {"click": head(factor)}, np.full(100, page_ms)
+    return Measured(name, entry("two_stage", mean), heads, times, num_bytes, resident, choice)
 
 
 def disparity(measure="opportunity", gap=0.02, half=0.02, attribute="gender"):

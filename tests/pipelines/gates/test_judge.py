@@ -42,6 +42,27 @@ def test_doubt_is_not_enough_against_a_baseline():
     assert verdict("quality:popularity", baselines=close)[0] is Verdict.PASS
 
 
+def test_an_order_that_viewers_certainly_enjoy_less_fails_whatever_clicks_it_guesses():
+    live = made.measured("l", seconds=20.0)
+    found, gate = verdict("choice", candidate=made.measured("c", mean=0.2, seconds=15.0), live=live)
+    assert found is Verdict.FAIL
+    assert (gate.value, gate.bound) == (pytest.approx(-5.0, abs=0.2), pytest.approx(-2.0, abs=0.1))
+    assert "certainly too much" in gate.sentence
+    assert verdict("choice", candidate=made.measured("c", seconds=18.5), live=live)[0] is Verdict.PASS
+    assert verdict("choice")[0] is Verdict.UNKNOWN
+    assert "few pages" in verdict("choice", candidate=made.measured("c", seconds=None), live=live)[1].sentence
+
+
+def test_predicting_clicks_certainly_worse_than_the_live_release_fails():
+    live = made.measured("l")
+    found, gate = verdict("prediction", candidate=made.measured("c", factor=1.6), live=live)
+    assert found is Verdict.FAIL
+    assert gate.value > gate.bound > 0
+    assert "certainly worse" in gate.sentence
+    assert verdict("prediction", candidate=made.measured("c", factor=1.05), live=live)[0] is Verdict.PASS
+    assert verdict("prediction")[0] is Verdict.UNKNOWN
+
+
 def test_a_slice_that_certainly_loses_fails_and_is_named():
     found, gate = verdict("slices", live=made.measured("l"), loss=0.03)
     assert found is Verdict.FAIL
@@ -61,7 +82,7 @@ def test_calibration_has_a_bound_of_its_own_and_the_live_one():
 
 def test_seconds_are_judged_by_their_sum():
     candidate = made.measured("c")
-    candidate.heads["watch"] = Head(np.full(600, 40.0), np.tile([0.0, 60.0], 300))
+    candidate.heads["watch"] = Head(np.full(600, 40.0), np.tile([0.0, 60.0], 300), np.arange(600))
     found, gate = verdict("calibration:watch", candidate=candidate)
     assert (found, gate.value) == (Verdict.FAIL, pytest.approx(1 / 3))
 
@@ -71,7 +92,7 @@ def test_what_cannot_be_measured_blocks_only_where_it_is_required():
     candidate.heads.clear()
     gates = judge(made.evidence(candidate=candidate), CONFIG)
     unknown = {gate.name for gate in gates if gate.verdict is Verdict.UNKNOWN}
-    assert unknown == {"calibration", "fairness", "shadow"}
+    assert unknown == {"calibration", "choice", "fairness", "prediction", "shadow"}
     assert blocking(gates, CONFIG) == []
     strict = GatesConfig(required=("calibration", "data"))
     assert [gate.name for gate in blocking(gates, strict)] == ["calibration"]
