@@ -59,10 +59,8 @@ class YearConfig:
     faults: tuple[YearFault, ...] = ()
     """In any order."""
     gates: GatesConfig = field(default_factory=GatesConfig)
-    """Bounds."""
-    judged: tuple[str, ...] = ("data", "quality", "slices", "calibration")
-    """Families of gates that are asked. Baselines would be tuned anew every week, latency would differ between machines,
-    fairness and shadow need more viewers than there are."""
+    """Bounds; which gates are asked: `pipelines.lab.year_gates`. Baselines would be tuned anew every week, latency would
+    differ between machines, slices, fairness and shadow need more viewers than there are."""
     canary: CanaryConfig = field(default_factory=lambda: CanaryConfig(steps=(StepConfig(0.5, 2, 40),)))
     """Share and days of its only step, and what may not get worse; see `pipelines.lab.year_canary`."""
     log_days: int = 56
@@ -128,9 +126,8 @@ def year() -> YearConfig:
         YearFault(FaultKind.NULL_FEATURE, week=45, day=1, days=6),
         YearFault(FaultKind.SEASONAL_SHIFT, week=50, days=14),
     )
-    # Wider than in production: a day has a hundred test clicks and about as many viewers, and a week of so small a log
-    # calibrates no better than this.
-    gates = GatesConfig(live_margin=0.25, slice_margin=0.4, max_ece=0.1, ece_margin=0.05, watch_bias=1.0, min_rows=300)
+    # Wider than in production: so small a log calibrates no better than this.
+    gates = GatesConfig(max_ece=0.1, ece_margin=0.05, watch_bias=1.0, min_rows=300)
     ctr = MetricConfig("ctr", "clicks", "impressions", margin=0.05)
     canary = CanaryConfig(steps=(StepConfig(0.5, 2, 40),), guardrails=(ctr,), planned_viewers=300, max_days=4)
     return YearConfig(replace(whole, run=replace(whole.run, world=world), sample=0), faults, gates, canary=canary)
@@ -143,7 +140,7 @@ def tiny() -> YearConfig:
     faults = (YearFault(FaultKind.UNIT_CHANGE, week=2, days=3), YearFault(BAD_SERVING, week=1), YearFault(BAD_TRAINING, week=3))
     ctr = MetricConfig("ctr", "clicks", "impressions", margin=0.5)
     canary = CanaryConfig(steps=(StepConfig(0.4, 1, 5),), guardrails=(ctr,), max_days=3)
-    gates = GatesConfig(live_margin=3.0, max_ece=0.5, ece_margin=0.5, watch_bias=3.0)
+    gates = GatesConfig(max_ece=0.5, ece_margin=0.5, watch_bias=3.0)
     return YearConfig(replace(whole, run=replace(whole.run, world=world), sample=0), faults, gates, canary=canary)
 
 

@@ -1,8 +1,9 @@
 """Whether a release of the simulated year may be promoted: `pipelines.gates` on the day that its training left out.
 
-Candidate and live release answer the same test clicks and score the same test impressions, from features of the moment before;
-`pipelines.gates.judge` gives the verdicts. Only the families in `YearConfig.judged` are asked. The data gate holds a week
-against those of the four before it that were learned from.
+Candidate and live release predict what came of the same impressions, from features of the moment before, and
+`pipelines.gates.judge` gives the verdicts. Test clicks are not asked for: they are of videos that the live release put on its
+own pages, so that it finds them first whatever the candidate learned. The data gate holds a week against those of the four
+before it that were learned from.
 """
 
 from collections.abc import Sequence
@@ -13,25 +14,17 @@ import polars as pl
 
 from core import columns as c
 from core import events as ev
-from data import interactions, profile, validation
+from data import profile, validation
 from data.dataset import Dataset
 from data.validation_report import ValidationReport
-from pipelines.evaluation import slices
-from pipelines.evaluation.cases import time_split
-from pipelines.evaluation.compare import PROTOCOL
-from pipelines.evaluation.evaluate import measure
-from pipelines.evaluation.leaderboard import About, Entry, Leaderboard
-from pipelines.gates import measure as gates_measure
-from pipelines.gates.gates import Gate
-from pipelines.gates.judge import Evidence, Measured, judge
-from pipelines.gates.questions import CANDIDATE, Answered, Questions
-from pipelines.lab.year_config import YearConfig
-from pipelines.presets import RunConfig
+from pipelines.gates import judge, measure
+from pipelines.gates.gates import Gate, GatesConfig
 from serving.releases import LoadedRelease
 
+FAMILIES = ("data", "prediction", "calibration")
+"""What is asked."""
 _FEWEST_A_DAY = 30
 """Events of a kind below which a day without any is not news."""
-_UNTIMED = np.ones(1)
 
 
 def week_report(dataset: Dataset, begin: int, accepted: Sequence[tuple[int, int]]) -> ValidationReport:
@@ -53,8 +46,7 @@ def verdicts(
     live: LoadedRelease,
     dataset: Dataset,
     report: ValidationReport,
-    config: YearConfig,
-    run: RunConfig,
+    config: GatesConfig,
     test_from: int,
 ) -> list[Gate]:
     """The verdict of every gate that is asked.
@@ -65,22 +57,8 @@ def verdicts(
         dataset: the log until now.
         report: on the week that the candidate learned from.
         config: bounds.
-        run: of the seed.
         test_from: ms; the candidate learned from what came before.
     """
-    clicks = interactions.clicks(dataset.events, candidate.catalogue.video_ids)
-    held_out = time_split(clicks, test_from, candidate.catalogue.uploaded_at, max_cases=run.evaluation.max_cases, seed=run.seed)
-    questions = Questions(dataset, candidate.catalogue, candidate.viewers, clicks, test_from, held_out, run)
-    shown = gates_measure.impressions(questions, [candidate, live], config.gates)
-    measured = {name: _measured(name, loaded, questions, shown) for name, loaded in ((CANDIDATE, candidate), ("live", live))}
-    ours, theirs = measured[CANDIDATE], measured["live"]
-    about = About(labels=slices.label(held_out, questions.catalogue, questions.viewers))
-    board = Leaderboard(PROTOCOL, held_out, (ours.entry,), about=about, seed=run.seed)
-    found = gates_measure.slices_of(board, theirs.entry, config.gates)
-    gates = judge(Evidence(ours, theirs, board, report, slices=found), config.gates)
-    return [gate for gate in gates if gate.family in config.judged]
-
-
-def _measured(name: str, loaded: LoadedRelease, questions: Questions, shown: pl.DataFrame) -> Measured:
-    entry = Entry(name, measure(Answered(loaded, questions).model, questions.held_out), 0.0)
-    return Measured(loaded.release_id, entry, gates_measure.heads_of(loaded, questions, shown), _UNTIMED, 0)
+    shown = measure.impressions(dataset, test_from, [candidate, live], config)
+    ours, theirs = (measure.heads_of(loaded, dataset, shown) for loaded in (candidate, live))
+    return [judge.data(report), judge.prediction(ours, theirs, config), *judge.calibration(ours, theirs, config)]

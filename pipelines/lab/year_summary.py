@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.lab import year_gates
 from pipelines.lab.config import WEEK_DAYS
 from pipelines.lab.report import told
 from pipelines.lab.state import Shelf
@@ -44,8 +45,8 @@ def summarise(shelf: Shelf, config: YearConfig, arms: Sequence[str], seeds: Sequ
     result: dict[str, Any] = {
         "names": list(arms),
         "seeds": list(seeds),
+        "judged": list(year_gates.FAMILIES),
         "num_weeks": weeks,
-        "judged": list(config.judged),
         "mean_s": {arm: over_seeds(value_SW.mean(axis=1)).to_json() for arm, value_SW in values.items()},
         "against": _against(values),
         "faults": [_felt(fault, values, weeks) for fault in _in_order(config) if felt(fault)[0] <= weeks],

@@ -57,6 +57,8 @@ class Standing:
     """Cause of last midnight's alarm."""
     distrusted: tuple[int, ...] = ()
     """Weeks that nothing is learned from, now or later: they are no measure for those that follow."""
+    waited: bool = False
+    """Whether training let a week pass because of the data checks alone."""
 
 
 def live_week(world: World, config: YearConfig, seed: int, arm: str, week: int, shelf: Shelf) -> None:
@@ -137,16 +139,21 @@ class _Week:
             return
         dataset = lab_loop.dataset_of(self.world, self.log, self.lab, self.week + 1)
         report = year_gates.week_report(dataset, self.begin, self._accepted())
-        if self.waits or not report.ok:
-            first = report.findings[0].to_text() if report.findings else report.summary()
-            self._tell(WEEK_DAYS - 1, "waits", "an alarm about the data is open" if self.waits else first)
+        if self.waits:
+            self._tell(WEEK_DAYS - 1, "waits", "an alarm about the data is open")
             self.standing = replace(self.standing, distrusted=(*self.standing.distrusted, self.week))
             return
+        if not report.ok and not self.standing.waited:
+            self._tell(WEEK_DAYS - 1, "waits", report.findings[0].to_text() if report.findings else report.summary())
+            self.standing = replace(self.standing, waited=True)
+            return
+        # What is still there a week later, with no cause found, is the world or our own pages, and not a fault.
+        self.standing = replace(self.standing, waited=False)
         until = self.end - DAY_MS
         self._fit(folder, until)
         candidate = year_service.with_catalogue(folder / training.RELEASE, name_of(self.week), dataset.videos)
         live = self._service(self.standing.live, self.end).loaded
-        self.gates = year_gates.verdicts(candidate, live, dataset, report, self.config, self.run, until)
+        self.gates = year_gates.verdicts(candidate, live, dataset, report, self.config.gates, until)
         failed = blocking(self.gates, self.config.gates)
         if failed:
             self._tell(WEEK_DAYS - 1, "refused", "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed))
