@@ -2,8 +2,8 @@
 
 Candidate and live release predict what came of the same impressions, from features of the moment before, and
 `pipelines.gates.judge` gives the verdicts. Test clicks are not asked for: they are of videos that the live release put on its
-own pages, so that it finds them first whatever the candidate learned. The data gate holds a week against those of the four
-before it that were learned from.
+own pages, so that it finds them first whatever the candidate learned. Whether a week may be learned from, its data checks
+say, which hold it against those of the four before it that were.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from pipelines.gates import judge, measure
 from pipelines.gates.gates import Gate, GatesConfig
 from serving.releases import LoadedRelease
 
-FAMILIES = ("data", "prediction", "calibration")
-"""What is asked."""
+FAMILIES = ("prediction", "calibration")
+"""What is asked of a release; what is asked of a week: `week_report`."""
 _FEWEST_A_DAY = 30
 """Events of a kind below which a day without any is not news."""
 
@@ -45,7 +45,6 @@ def verdicts(
     candidate: LoadedRelease,
     live: LoadedRelease,
     dataset: Dataset,
-    report: ValidationReport,
     config: GatesConfig,
     test_from: int,
 ) -> list[Gate]:
@@ -55,10 +54,9 @@ def verdicts(
         candidate: with every video of `dataset`.
         live: the same.
         dataset: the log until now.
-        report: on the week that the candidate learned from.
         config: bounds.
         test_from: ms; the candidate learned from what came before.
     """
     shown = measure.impressions(dataset, test_from, [candidate, live], config)
     ours, theirs = (measure.heads_of(loaded, dataset, shown) for loaded in (candidate, live))
-    return [judge.data(report), judge.prediction(ours, theirs, config), *judge.calibration(ours, theirs, config)]
+    return [judge.prediction(ours, theirs, config), *judge.calibration(ours, theirs, config)]

@@ -153,7 +153,7 @@ class _Week:
         self._fit(folder, until)
         candidate = year_service.with_catalogue(folder / training.RELEASE, name_of(self.week), dataset.videos)
         live = self._service(self.standing.live, self.end).loaded
-        self.gates = year_gates.verdicts(candidate, live, dataset, report, self.config.gates, until)
+        self.gates = year_gates.verdicts(candidate, live, dataset, self.config.gates, until)
         failed = blocking(self.gates, self.config.gates)
         if failed:
             self._tell(WEEK_DAYS - 1, "refused", "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed))

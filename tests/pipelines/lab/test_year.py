@@ -15,6 +15,7 @@ from core.errors import BadInput, ConfigError
 from data import dataset as datasets
 from data.dataset import conform
 from data.splits import TimeSplit
+from data.validation_report import Finding, ValidationReport
 from data.world import faults
 from data.world.config import FaultKind
 from data.world.world import World
@@ -112,6 +113,17 @@ def test_broken_data_is_not_learned_from(lived, tmp_path, monkeypatch):
     assert [event["kind"] for event in week["events"]] == ["alarm", "waits"]  # an alarm that stands is told once
     assert week["standing"]["candidate"] is None
     assert week["standing"]["distrusted"] == [1]
+
+
+def test_what_the_checks_alone_hold_against_a_week_delays_training_once(lived, tmp_path, monkeypatch):
+    strange = ValidationReport("week", {"events": 9}, (Finding("fail", "events", "seconds of a watch", 9),))
+    monkeypatch.setattr(year_gates, "week_report", lambda *_: strange)
+    weeks = lived_with(lambda *_: None, 3, lived, tmp_path, monkeypatch)
+    assert [[event["text"] for event in week["events"] if event["kind"] == "waits"] for week in weeks] == [
+        ["fail  events  seconds of a watch: 9 rows"], [], ["fail  events  seconds of a watch: 9 rows"]
+    ]  # fmt: skip
+    assert [week["standing"]["candidate"] for week in weeks[:2]] == [None, 2]
+    assert all(week["standing"]["distrusted"] == [] for week in weeks)
 
 
 def test_a_blamed_release_is_taken_back(lived, tmp_path, monkeypatch):
