@@ -2,17 +2,10 @@
 
 import { $, el, figure, notice, percent, svg } from "./dom.js";
 import { get } from "./api.js";
+import { light, row, table, tile } from "./figures.js";
 
 const EVERY_MS = 4000;
 const SAFETY = { safe: ["good", "safe"], harmed: ["bad", "got worse"], unclear: ["open", "not shown to be safe yet"], unmeasured: ["open", "nothing measured yet"] };
-
-function tile(name, value, unit = "") {
-  return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value, el("small", {}, unit)));
-}
-
-function light(kind, text) {
-  return el("li", { class: `light ${kind}` }, text);
-}
 
 function signed(value, format = figure) {
   return value === null || value === undefined ? "–" : `${value < 0 ? "−" : "+"}${format(Math.abs(value))}`;
@@ -49,25 +42,22 @@ function effects(arm) {
     const [mean, low, high] = [effect.always.mean, effect.always.low, effect.always.high].map((value) => relative(effect, value));
     const [kind, said] = effect.safety ? SAFETY[effect.safety] : ["", effect.role];
     const range = low === null || high === null ? "too few viewers yet" : `${signed(low, percent)} … ${signed(high, percent)}`;
-    return el("tr", {}, el("th", { scope: "row" }, effect.metric.replaceAll("_", " ")), el("td", {}, figure(effect.control)), el("td", {}, figure(effect.treatment)),
-      el("td", {}, signed(mean, percent)), el("td", { class: "graph" }, mean === null ? null : interval(mean, low, high, reach)), el("td", {}, range), el("td", {}, el("span", { class: `light ${kind}` }, said)));
+    return row(effect.metric.replaceAll("_", " "), figure(effect.control), figure(effect.treatment), signed(mean, percent), mean === null ? null : interval(mean, low, high, reach), range, light(kind, said));
   });
-  return table(["", "control", arm.arm, "change", "", "always valid", ""], rows);
-}
-
-function table(names, rows) {
-  return el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));
+  return table(["", "control", arm.arm, "change", "", "always valid", ""], rows, `Effects of ${arm.arm}`);
 }
 
 function split(trial) {
   const { report } = trial;
   const ratio = report.sample_ratio;
   const parts = Object.entries(trial.shares).map(([name, share], index) => ({ name, count: ratio.counts[index], note: `viewers, ${percent(share)} wanted` }));
-  const lights = el("ul", { class: "lights" },
-    light(trial.mismatch ? "bad" : "good", trial.mismatch ? `Viewers per arm do not match the shares (p = ${figure(ratio.p)})` : `Viewers per arm match the shares (p = ${figure(ratio.p)})`),
+  const said = [
+    light(trial.mismatch ? "bad" : "good", `Viewers per arm ${trial.mismatch ? "do not match" : "match"} the shares (p = ${figure(ratio.p)})`),
     light(report.finished ? "good" : "open", `Day ${report.days.length} of ${trial.planned_days}`),
     report.late ? light("open", `${figure(report.late)} days after the planned end left out`) : null,
-    report.mixed ? light("open", `${figure(report.mixed)} seen in two arms, left out`) : null);
+    report.mixed ? light("open", `${figure(report.mixed)} seen in two arms, left out`) : null,
+  ];
+  const lights = el("ul", { class: "lights" }, said.filter(Boolean).map((one) => el("li", {}, one)));
   return [el("p", { class: "headline" }, report.headline), shares(parts), lights, ...report.arms.map(effects)];
 }
 
@@ -77,9 +67,10 @@ function duel(trial) {
   const parts = [{ name: `pages prefer ${first}`, count: outcome.wins }, { name: "no preference", count: outcome.ties, kind: "none" }, { name: `prefer ${second}`, count: outcome.losses, kind: 1 }];
   const sure = low !== null && (low > 0 || high < 0);
   const text = sure ? `Viewers prefer '${mean > 0 ? first : second}'.` : `No preference can be told between '${first}' and '${second}' yet.`;
-  const row = el("tr", {}, el("th", { scope: "row" }, `Δ in favour of ${first}`), el("td", {}, signed(mean)), el("td", { class: "graph" }, interval(mean, low, high, Math.max(0.05, Math.abs(low ?? 0), Math.abs(high ?? 0)))),
-    el("td", {}, low === null ? "too few viewers yet" : `${signed(low)} … ${signed(high)}`), el("td", {}, `${figure(viewers)} viewers, sign test p = ${figure(outcome.sign_p)}`));
-  return [el("p", { class: "headline" }, text), shares(parts), table(["", "Δ", "", "always valid", ""], [row])];
+  const range = low === null ? "too few viewers yet" : `${signed(low)} … ${signed(high)}`;
+  const drawn = interval(mean, low, high, Math.max(0.05, Math.abs(low ?? 0), Math.abs(high ?? 0)));
+  const line = row(`Δ in favour of ${first}`, signed(mean), drawn, range, `${figure(viewers)} viewers, sign test p = ${figure(outcome.sign_p)}`);
+  return [el("p", { class: "headline" }, text), shares(parts), table(["", "Δ", "", "always valid", ""], [line], `Preference of ${trial.name}`)];
 }
 
 function panel(trial) {
@@ -95,20 +86,23 @@ function explored(arms) {
   const rows = arms.map((arm) => {
     const { mean, low, high } = arm.price;
     const price = mean === null ? "nothing to compare with" : `${signed(mean, percent)}${low === null ? "" : ` [${signed(low, percent)}, ${signed(high, percent)}]`}`;
-    return el("tr", {}, el("th", { scope: "row" }, arm.arm), el("td", {}, figure(arm.pages)), el("td", {}, `${percent(arm.share)} of ${figure(arm.slots)}`), el("td", {}, figure(arm.most_a_day)),
-      el("td", {}, `${rate(arm.new_explored)} / ${rate(arm.new_others)}`), el("td", {}, `${rate(arm.clicks_explored)} / ${rate(arm.clicks_others)}`), el("td", {}, price), el("td", {}, arm.least_propensity.toPrecision(2)));
+    const slots = `${percent(arm.share)} of ${figure(arm.slots)}`;
+    const both = [`${rate(arm.new_explored)} / ${rate(arm.new_others)}`, `${rate(arm.clicks_explored)} / ${rate(arm.clicks_others)}`];
+    return row(arm.arm, figure(arm.pages), slots, figure(arm.most_a_day), ...both, price, arm.least_propensity.toPrecision(2));
   });
   return el("article", { class: "panel" }, el("h2", {}, "What chance fills"), el("p", { class: "muted" }, "Slots that exploration decided, and the others. The price is what such a slot loses in clicks against slots of its position that chance left alone; most a day is of one viewer."),
-    table(["arm", "pages", "slots by chance", "most a day", "new: chance / others", "clicks: chance / others", "price of a slot", "least propensity"], rows));
+    table(["arm", "pages", "slots by chance", "most a day", "new: chance / others", "clicks: chance / others", "price of a slot", "least propensity"], rows, "What chance fills"));
 }
 
 function unseen({ release, slices }) {
   const ms = (p50, p99) => `${figure(Number(p50.toFixed(1)))} / ${figure(Number(p99.toFixed(1)))}`;
-  const rows = slices.map((s) => el("tr", {}, el("th", { scope: "row" }, s.slice.replaceAll("_", " ")), el("td", {}, figure(s.requests)),
-    ...[s.overlap, s.rbo, s.same, s.score_ks].map((value) => el("td", {}, value === null ? "–" : value.toFixed(3))),
-    el("td", {}, ms(s.live_ms_p50, s.live_ms_p99)), el("td", {}, ms(s.shadow_ms_p50, s.shadow_ms_p99)), el("td", {}, percent(s.shadow_failed))));
+  const rows = slices.map((s) => {
+    const alike = [s.overlap, s.rbo, s.same, s.score_ks].map((value) => (value === null ? "–" : value.toFixed(3)));
+    const times = [ms(s.live_ms_p50, s.live_ms_p99), ms(s.shadow_ms_p50, s.shadow_ms_p99)];
+    return row(s.slice.replaceAll("_", " "), figure(s.requests), ...alike, ...times, percent(s.shadow_failed));
+  });
   return el("article", { class: "panel" }, el("h2", {}, `In the shadow: ${release}`), el("p", { class: "muted" }, "Answers the same requests after the page has gone out. Says what would change, not what is better: nobody saw these pages."),
-    table(["", "requests", "overlap", "rank-biased", "same page", "score KS", "live ms p50 / p99", "shadow ms", "failed"], rows));
+    table(["", "requests", "overlap", "rank-biased", "same page", "score KS", "live ms p50 / p99", "shadow ms", "failed"], rows, `Pages of ${release}`));
 }
 
 async function refresh() {

@@ -2,26 +2,10 @@
 
 import { $, el, figure, notice, span } from "./dom.js";
 import { get } from "./api.js";
+import { light, row, table, tile, when } from "./figures.js";
 
 const EVERY_MS = 10000;
 const ENTITIES = ["viewer", "video", "cross", "context"];
-
-function tile(name, value) {
-  return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value));
-}
-
-function row(first, ...cells) {
-  return el("tr", {}, el("th", { scope: "row" }, first), ...cells.map((cell) => el("td", {}, cell)));
-}
-
-function table(names, rows, about) {
-  const head = el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name))));
-  return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": about }, el("table", { class: "figures" }, head, el("tbody", {}, rows)));
-}
-
-function light(kind, text) {
-  return el("span", { class: `light ${kind}` }, text);
-}
 
 function ages(feature) {
   if (!feature.ages.length) return el("span", { class: "muted" }, feature.is_read ? "not served" : "shelved");
@@ -38,7 +22,7 @@ function audit(said) {
   if (!said) return el("p", { class: "muted quiet" }, "Nothing yet: run ", el("code", {}, "upnext features skew"), ".");
   const pages = said.fingerprints;
   const wrong = said.alert !== null;
-  const facts = `${figure(said.checked)} values of release ${said.release_id}, ${figure(said.pages)} pages (${said.traffic}), ${new Date(said.audited_at).toLocaleString()}: ${figure(pages.equal)} logged pages equal, ${figure(pages.unsettled)} unsettled, ${figure(pages.different)} different; ${figure(said.joins)} point-in-time joins.`;
+  const facts = `${figure(said.checked)} values of release ${said.release_id}, ${figure(said.pages)} pages (${said.traffic}), ${when(said.audited_at)}: ${figure(pages.equal)} logged pages equal, ${figure(pages.unsettled)} unsettled, ${figure(pages.different)} different; ${figure(said.joins)} point-in-time joins.`;
   const rows = said.differences.map((one) => row(one.feature, figure(one.count), String(one.served), String(one.offline), `viewer ${one.viewer_id}${one.video_id === null ? "" : `, video ${one.video_id}`}`));
   return [
     el("p", { class: "headline" }, light(wrong ? "bad" : "good", wrong ? said.alert.text : "Every served value is what the log says.")),

@@ -3,6 +3,7 @@
 import { $, age, announce, duration, el, figure, notice, percent } from "./dom.js";
 import { avatar, thumbnail } from "./art.js";
 import { get, post } from "./api.js";
+import { tile } from "./figures.js";
 
 const KEYS = { y: "yes", n: "no", s: "skip", u: "undo" };
 const NAME = "upnext.labeller";
@@ -16,10 +17,6 @@ let busy = false;
 const who = () => $("name").value.trim();
 const asked = () => document.querySelector("input[name=question]:checked");
 const buttons = () => document.querySelectorAll("[data-answer]");
-
-function tile(name, value, note = "") {
-  return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value, el("small", {}, note)));
-}
 
 function progress(p) {
   const differ = p.pairs ? `${figure(p.differ)} of ${figure(p.pairs)}` : "–";

@@ -2,13 +2,10 @@
 
 import { $, duration, el, figure, notice, percent, span, svg } from "./dom.js";
 import { admin, get } from "./api.js";
+import { tile, when } from "./figures.js";
 import { waterfall } from "./waterfall.js";
 
 const EVERY_MS = 2000;
-
-function tile(name, value, unit = "") {
-  return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value, el("small", {}, unit)));
-}
 
 function ms(value) {
   return value === null ? "–" : value.toFixed(1);
@@ -68,7 +65,7 @@ function flat(facts, prefix = "") {
 }
 
 function release(facts) {
-  const pairs = flat(facts).slice(0, 14).map(([name, value]) => [name, name.endsWith(" at") ? new Date(value).toLocaleString() : figure(value)]);
+  const pairs = flat(facts).slice(0, 14).map(([name, value]) => [name, name.endsWith(" at") ? when(value) : figure(value)]);
   $("release").replaceChildren(...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 

@@ -2,6 +2,7 @@
 
 import { $, el, figure, notice, percent, svg } from "./dom.js";
 import { get } from "./api.js";
+import { light, row, table, when } from "./figures.js";
 
 const COLUMNS = [["data"], ["snapshot"], ["features", "towers"], ["index", "ranker"], ["release"], ["pointers"]];
 const VERDICTS = { pass: ["good", "passed"], fail: ["bad", "failed"], "not measurable": ["open", "not measurable"] };
@@ -13,24 +14,8 @@ const MISSING = {
   drift: "upnext monitor report",
 };
 
-function table(names, rows) {
-  return el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));
-}
-
-function row(first, ...cells) {
-  return el("tr", {}, el("th", { scope: "row" }, first), ...cells.map((cell) => el("td", {}, cell)));
-}
-
-function light([kind, text]) {
-  return el("span", { class: `light ${kind}` }, text);
-}
-
 function number(value) {
   return value === null || value === undefined ? "–" : figure(value + 0); // no "-0"
-}
-
-function when(at) {
-  return new Date(at).toLocaleString();
 }
 
 function lineage(said) {
@@ -42,17 +27,17 @@ function lineage(said) {
 function gates(said) {
   const head = `${said.release_id} against ${said.live_id ?? "nothing"}, ${when(said.created_at)}: `;
   const blocking = said.blocking.length ? `${said.blocking.length} in the way` : "may serve";
-  const rows = said.gates.map((gate) => row(gate.name.replaceAll("_", " "), light(VERDICTS[gate.verdict] ?? ["", gate.verdict]), number(gate.value), number(gate.bound), el("span", { class: "said" }, gate.sentence)));
-  return [el("p", { class: "headline" }, head, blocking), table(["gate", "verdict", "value", "bound", ""], rows)];
+  const rows = said.gates.map((gate) => row(gate.name.replaceAll("_", " "), light(...(VERDICTS[gate.verdict] ?? ["", gate.verdict])), number(gate.value), number(gate.bound), el("span", { class: "said" }, gate.sentence)));
+  return [el("p", { class: "headline" }, head, blocking), table(["gate", "verdict", "value", "bound", ""], rows, "Gates")];
 }
 
 function validation(said) {
   const sizes = Object.entries(said.num_rows).map(([name, count]) => `${figure(count)} ${name}`).join(", ");
-  const rows = said.findings.map((one) => row(one.what, light(FINDINGS[one.severity] ?? ["", one.severity]), one.table, figure(one.num_rows), el("span", { class: "said" }, one.example)));
+  const rows = said.findings.map((one) => row(one.what, light(...(FINDINGS[one.severity] ?? ["", one.severity])), one.table, figure(one.num_rows), el("span", { class: "said" }, one.example)));
   return [
-    el("p", { class: "headline" }, light(said.ok ? ["good", said.summary] : ["bad", said.summary])),
+    el("p", { class: "headline" }, light(said.ok ? "good" : "bad", said.summary)),
     el("p", { class: "muted" }, `${said.dataset}, snapshot ${said.snapshot_id}: ${sizes}; ${when(said.at)}`),
-    rows.length ? table(["finding", "", "table", "rows", "for example"], rows) : null,
+    rows.length ? table(["finding", "", "table", "rows", "for example"], rows, "Findings") : null,
   ];
 }
 
@@ -69,12 +54,12 @@ function drift(said) {
   const drifted = new Set(said.drifted.map((one) => `${one.feature} ${one.segment}`));
   const days = `${said.from} to ${said.until} against ${said.reference.length} days, ${figure(said.num_tested)} comparisons`;
   const signals = said.signals.map((one) => row(one.signal.replaceAll("_", " "), number(one.value), number(one.expected), one.q === null ? "–" : one.q.toPrecision(2)));
-  const features = said.features.map((one) => row(one.feature.replaceAll("_", " "), one.segment, histogram(one), one.psi.toFixed(3), one.limit.toFixed(3), percent(one.missing), light(drifted.has(`${one.feature} ${one.segment}`) ? ["bad", "drifted"] : ["good", "as ever"])));
+  const features = said.features.map((one) => row(one.feature.replaceAll("_", " "), one.segment, histogram(one), one.psi.toFixed(3), one.limit.toFixed(3), percent(one.missing), light(...(drifted.has(`${one.feature} ${one.segment}`) ? ["bad", "drifted"] : ["good", "as ever"]))));
   return [
-    el("p", { class: "headline" }, light(said.alert ? ["bad", said.alert.text] : ["good", "Nothing remarkable."])),
+    el("p", { class: "headline" }, light(said.alert ? "bad" : "good", said.alert?.text ?? "Nothing remarkable.")),
     el("p", { class: "muted" }, days),
-    table(["signal", "that day", "expected", "q"], signals),
-    table(["feature, nearest its limit first", "segment", "before (pale) and that day", "PSI", "limit", "empty", ""], features),
+    table(["signal", "that day", "expected", "q"], signals, "Signals"),
+    table(["feature, nearest its limit first", "segment", "before (pale) and that day", "PSI", "limit", "empty", ""], features, "Features"),
   ];
 }
 

@@ -2,46 +2,31 @@
 
 import { $, el, figure, notice, percent } from "./dom.js";
 import { admin, get } from "./api.js";
+import { light, row, table, tile, when } from "./figures.js";
 
 const EVERY_MS = 4000;
 const SAFETY = { safe: ["good", "as good as the one before"], harmed: ["bad", "worse"], unclear: ["open", "not clear yet"] };
-
-function tile(name, value, unit = "") {
-  return el("div", { class: "tile" }, el("span", { class: "muted" }, name), el("strong", {}, value, el("small", {}, unit)));
-}
-
-function table(names, rows) {
-  return el("table", { class: "figures" }, el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows));
-}
-
-function row(first, ...cells) {
-  return el("tr", {}, el("th", { scope: "row" }, first), ...cells.map((cell) => el("td", {}, cell)));
-}
 
 function mebibytes(bytes) {
   return `${figure(Number((bytes / 2 ** 20).toPrecision(2)))} MiB`;
 }
 
-function when(at) {
-  return new Date(at).toLocaleString();
-}
-
 function releases(said) {
   const rows = said.releases.map((one) => {
-    const serves = one.release_id === said.live ? el("span", { class: "light good" }, "serves") : one.release_id === said.warm ? el("span", { class: "light open" }, "kept warm") : "";
+    const serves = one.release_id === said.live ? light("good", "serves") : one.release_id === said.warm ? light("open", "kept warm") : "";
     return row(one.release_id, when(one.created_at), one.refresh_of ? `refresh of ${one.refresh_of}` : "trained", one.pointers.join(", "), serves);
   });
-  $("releases").replaceChildren(table(["release", "made", "how", "pointers", "here"], rows));
+  $("releases").replaceChildren(table(["release", "made", "how", "pointers", "here"], rows, "Releases"));
 }
 
 function moves(list) {
   const rows = list.map((one) => row(when(one.at), one.pointer, one.after ?? "nothing", one.who, one.why));
-  $("moves").replaceChildren(rows.length ? table(["when", "pointer", "now names", "who", "why"], rows) : el("p", { class: "muted quiet" }, "No pointer has moved yet."));
+  $("moves").replaceChildren(rows.length ? table(["when", "pointer", "now names", "who", "why"], rows, "Moves of pointers") : el("p", { class: "muted quiet" }, "No pointer has moved yet."));
 }
 
 function sizes(list) {
   const rows = list.map((one) => row(`${one.name}${one.grows ? " ↑" : ""}`, figure(one.rows), figure(one.dim), mebibytes(one.bytes), one.dtype));
-  $("sizes").replaceChildren(table(["table", "rows", "numbers in a row", "size", "type"], rows));
+  $("sizes").replaceChildren(table(["table", "rows", "numbers in a row", "size", "type"], rows, "Tables in memory"));
 }
 
 function guard(found) {
