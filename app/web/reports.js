@@ -6,6 +6,7 @@ import { light, row, table, when } from "./figures.js";
 
 const COLUMNS = [["data"], ["snapshot"], ["features", "towers"], ["index", "ranker"], ["release"], ["pointers"]];
 const VERDICTS = { pass: ["good", "passed"], fail: ["bad", "failed"], "not measurable": ["open", "not measurable"] };
+const MOVES = { drifted: ["bad", "drifted"], "today only": ["open", "moved, today only"], "as ever": ["good", "as ever"] };
 const FINDINGS = { fail: ["bad", "fails"], warn: ["open", "warns"] };
 const MISSING = {
   lineage: "upnext pipeline lineage live",
@@ -51,10 +52,10 @@ function histogram(one) {
 }
 
 function drift(said) {
-  const drifted = new Set(said.drifted.map((one) => `${one.feature} ${one.segment}`));
+  const moved = new Map(said.drifted.map((one) => [`${one.feature} ${one.segment}`, one.standing ? "drifted" : "today only"]));
   const days = `${said.from} to ${said.until} against ${said.reference.length} days, ${figure(said.num_tested)} comparisons`;
   const signals = said.signals.map((one) => row(one.signal.replaceAll("_", " "), number(one.value), number(one.expected), one.q === null ? "–" : one.q.toPrecision(2)));
-  const features = said.features.map((one) => row(one.feature.replaceAll("_", " "), one.segment, histogram(one), one.psi.toFixed(3), one.limit.toFixed(3), percent(one.missing), light(...(drifted.has(`${one.feature} ${one.segment}`) ? ["bad", "drifted"] : ["good", "as ever"]))));
+  const features = said.features.map((one) => row(one.feature.replaceAll("_", " "), one.segment, histogram(one), one.psi.toFixed(3), one.limit.toFixed(3), percent(one.missing), light(...MOVES[moved.get(`${one.feature} ${one.segment}`) ?? "as ever"])));
   return [
     el("p", { class: "headline" }, light(said.alert ? "bad" : "good", said.alert?.text ?? "Nothing remarkable.")),
     el("p", { class: "muted" }, days),

@@ -26,7 +26,7 @@ _TEMPLATE = Path(__file__).with_name("report.html")
 
 def write(report: DayReport, path: Path) -> None:
     """Write the page."""
-    drifted = {(one.feature, one.segment) for one in report.drifted}
+    standing = {(one.feature, one.segment) for one in report.standing}
     everyone = [one for one in report.features if one.segment == EVERYONE]
     shown = sorted({*everyone, *report.drifted}, key=lambda one: -one.psi / max(one.limit, 1e-9))
     templates.write(
@@ -35,7 +35,7 @@ def write(report: DayReport, path: Path) -> None:
         found=report.to_json(),
         alert=report.alert,
         since=None if report.alert is None else stamp(report.alert.since_at),
-        features=[(one, histogram(one), (one.feature, one.segment) in drifted) for one in shown],
+        features=[(one, histogram(one), (one.feature, one.segment) in standing) for one in shown],
         exposures=[(name, text, spark(report.exposures, name)) for name, text in _EXPOSURES.items()],
     )
 

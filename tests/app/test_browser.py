@@ -296,7 +296,7 @@ def test_the_page_of_reports_draws_each_and_says_which_command_makes_what_is_mis
     page.get(f"{url}/ops/reports")
     for where, text in (
         ("#lineage", "source world"), ("#gates", "passed"), ("#validation", "all checks passed"),
-        ("#drift", "Nothing remarkable"),
+        ("#drift", "Nothing remarkable"), ("#drift", "drifted"), ("#drift", "moved, today only"), ("#drift", "as ever"),
     ):  # fmt: skip
         says(page, where, text)
     with browsing.served(create_app(replace(site, reports=lambda: {}))) as empty:

@@ -27,7 +27,10 @@ FEATURE = {
 SIGNAL = {"signal": "click_rate", "value": 0.1, "expected": 0.1, "q": 0.9}
 DRIFT = {
     "release_id": "a1", "from": "2026-01-01 00:00", "until": "2026-01-02 00:00", "reference": ["2025-12-31"], "num_tested": 2,
-    "alert": None, "drifted": [], "performance": None, "signals": [SIGNAL],
+    "alert": None, "performance": None, "drifted": [
+        {"feature": "f29", "segment": "all", "psi": 0.29, "standing": True},
+        {"feature": "f28", "segment": "all", "psi": 0.28, "standing": False},
+    ], "signals": [SIGNAL],
     "features": [FEATURE | {"feature": f"f{i}", "psi": i / 100} for i in range(30)],
 }  # fmt: skip
 SKEW = {
