@@ -1,9 +1,17 @@
 """`upnext evaluate`: every model against tuned baselines on the same cases; `evaluate ranking`: every head on a rated log."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.leaderboard import Leaderboard
+    from pipelines.evaluation.seeds import Repeated
+    from pipelines.presets import RunConfig
+    from pipelines.progress import Stages
+    from pipelines.spaces import Space
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -34,40 +42,59 @@ def evaluate(
     from core import settings
     from core.errors import BadInput
     from pipelines import presets, spaces, tracking
-    from pipelines.evaluation import bare_files
-    from pipelines.evaluation import seeds as repetition
-    from pipelines.evaluation.compare import again
     from pipelines.progress import Stages
 
-    stages = Stages(TerminalListener())
+    stages, var_dir = Stages(TerminalListener()), settings.load().var_dir
     if (interactions is None) != (held_out is None):
         raise BadInput("--interactions and --held-out belong together: one to learn from, one to be measured on")
     if seeds > 1 and interactions is None:
         raise BadInput("--seeds needs --interactions and --held-out; `python -m benchmarks.seeds` repeats a whole training run")
-    var_dir, repeated = settings.load().var_dir, None
-    names: dict[str, str | None]
     if interactions is not None and held_out is not None:
-        config = presets.configure(preset, override or [])
-        if seeds > 1:
-            numbers = range(1, seeds + 1)
-            leaderboard, repeated = repetition.evaluate_files(interactions, held_out, item_vectors, config, numbers, stages)
-        else:
-            leaderboard = bare_files.evaluate(interactions, held_out, item_vectors, config, stages)
-        names = {"data": interactions.name, "snapshot": tracking.digest(interactions)}
+        found = _of_files(interactions, held_out, item_vectors, presets.configure(preset, override or []), seeds, stages)
     else:
-        measured = again(spaces.current(var_dir, space), stages)
-        leaderboard, config = measured.leaderboard, measured.config
-        names = {"data": spaces.current(var_dir, space).name, "snapshot": measured.snapshot, "release": measured.release}
+        found = _of_release(spaces.current(var_dir, space), stages)
     with stages("track") as stage:
-        stage.note = tracking.record(var_dir, "evaluate", config, tracking.measured(leaderboard), stages, **names)
-    found = leaderboard.slices() if slices else None
-    for table in (leaderboard, repeated, found):
+        stage.note = tracking.record(
+            var_dir, "evaluate", found.config, tracking.measured(found.leaderboard), stages, **found.names
+        )
+    for table in (found.leaderboard, found.repeated, found.leaderboard.slices() if slices else None):
         if table is not None:
             console.print(table.to_table())
     if slices or item_vectors is not None:
-        console.print(leaderboard.sightings_table())
-    more = {} if repeated is None else {"seeds": repeated.to_json()}
-    write_json(json, {**leaderboard.to_json(), **more, "stages": stages.to_json()})
+        console.print(found.leaderboard.sightings_table())
+    more = {} if found.repeated is None else {"seeds": found.repeated.to_json()}
+    write_json(json, {**found.leaderboard.to_json(), **more, "stages": stages.to_json()})
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was measured, and what it is recorded under."""
+
+    leaderboard: "Leaderboard"
+    config: "RunConfig"
+    names: dict[str, str | None]
+    repeated: "Repeated | None" = None
+    """Over seeds."""
+
+
+def _of_files(train: Path, held_out: Path, vectors: Path | None, config: "RunConfig", seeds: int, stages: "Stages") -> _Found:
+    from pipelines import tracking
+    from pipelines.evaluation import bare_files
+    from pipelines.evaluation import seeds as repetition
+
+    names: dict[str, str | None] = {"data": train.name, "snapshot": tracking.digest(train)}
+    if seeds == 1:
+        return _Found(bare_files.evaluate(train, held_out, vectors, config, stages), config, names)
+    board, repeated = repetition.evaluate_files(train, held_out, vectors, config, range(1, seeds + 1), stages)
+    return _Found(board, config, names, repeated)
+
+
+def _of_release(space: "Space", stages: "Stages") -> _Found:
+    from pipelines.evaluation.compare import again
+
+    measured = again(space, stages)
+    names: dict[str, str | None] = {"data": space.name, "snapshot": measured.snapshot, "release": measured.release}
+    return _Found(measured.leaderboard, measured.config, names)
 
 
 @app.command(name="ranking")

@@ -61,12 +61,7 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         report = validation.check(versioning.open_snapshot(space.snapshots, snapshot_of(opened[CANDIDATE])))
         stage.note = report.summary()
     with stages("test clicks") as stage:
-        answered = {name: Answered(loaded, questions) for name, loaded in opened.items()}
-        served = Answered(opened[CANDIDATE], questions, chance.SERVED)
-        board = leaderboard(questions, {CANDIDATE: answered[CANDIDATE], chance.SERVED: served})
-        entries = {CANDIDATE: board.entry(CANDIDATE)}
-        if live_id is not None:
-            entries[LIVE] = Entry(LIVE, measure(answered[LIVE].model, questions.held_out), 0.0)
+        board, entries, served_NK = _answers(questions, opened)
         stage.note = ", ".join(f"{name} {entry.mean(MAIN):.4f}" for name, entry in entries.items())
     with stages("test impressions") as stage:
         shown = impressions(questions.dataset, questions.test_from, list(opened.values()), config)
@@ -81,7 +76,7 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
         resident = footprint.resident_bytes(space.releases, candidate_id)
         stage.note = "unknown" if resident is None else f"{resident / (1 << 20):,.0f} MiB"
     with stages("fairness"):
-        disparities = _disparities(questions, served.pages_NK, shown, heads[CANDIDATE], config)
+        disparities = _disparities(questions, served_NK, shown, heads[CANDIDATE], config)
     measured = {
         n: Measured(ids[n], entries[n], heads[n], answers[n].ms_B, num_bytes(opened[n]), choice=choices.get(n)) for n in opened
     }
@@ -89,6 +84,18 @@ def evidence(space: Space, candidate_id: str, live_id: str | None, config: Gates
     agreement = shadow.compare(answers[LIVE], answers[CANDIDATE])[0] if live_id is not None else None
     found = slices_of(board, entries.get(LIVE) or board.best_baseline, config)
     return Evidence(ours, measured.get(LIVE), board, report, disparities, agreement, found)
+
+
+def _answers(
+    questions: Questions, opened: Mapping[str, LoadedRelease]
+) -> tuple[Leaderboard, dict[str, Entry], NDArray[np.int32]]:
+    """Who finds the next click: the board of candidate and baselines, the row of each release; and the candidate's pages."""
+    ours, served = (Answered(opened[CANDIDATE], questions, order) for order in (CANDIDATE, chance.SERVED))
+    board = leaderboard(questions, {CANDIDATE: ours, chance.SERVED: served})
+    entries = {CANDIDATE: board.entry(CANDIDATE)}
+    if LIVE in opened:
+        entries[LIVE] = Entry(LIVE, measure(Answered(opened[LIVE], questions).model, questions.held_out), 0.0)
+    return board, entries, served.pages_NK
 
 
 def num_bytes(loaded: LoadedRelease) -> int:
