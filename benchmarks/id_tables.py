@@ -1,6 +1,6 @@
 """What do fewer rows than videos cost, when towers are trained through them and when trained rows are folded afterwards?
 
-    python -m benchmarks.id_tables --logs tiny ml-100k --seeds 3
+    python -m benchmarks.id_tables --logs tiny ml-100k --seeds 3 [--schemes admitted --admit-after 5 20]
 
 through   The towers train through the table (`embeddings.id_tables`): hash, quotient_remainder, and admitted, whose rows go
           to the videos clicked most lately.
@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import models, results_file
+from core import config as configs
 from core import inference
 from data import interactions as logs
 from data.catalogue import Catalogue
@@ -31,13 +32,14 @@ from data.interactions import Interactions
 from data.splits import global_time_split
 from embeddings import id_tables
 from embeddings.compression import HashedRows, QuotientRemainderRows, Rows
-from embeddings.id_tables import ADMITTED, HASH, QUOTIENT_REMAINDER, WHOLE, AdmittedIds, IdTableConfig, PairedIds, Sightings
+from embeddings.id_tables import ADMITTED, HASH, QUOTIENT_REMAINDER, AdmittedIds, IdTableConfig, PairedIds, Sightings
 from pipelines.evaluation.cases import HeldOut, time_split
 from retrieval import train as retrieval
 from retrieval.config import TwoTowerConfig
 from retrieval.examples import bare_schema, from_interactions
 from retrieval.towers import VIDEO_ID, TwoTower
 
+FEWER = (HASH, QUOTIENT_REMAINDER, ADMITTED)
 SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8)
 DEPTHS = (100, 500)
 NO_IDS = IdTableConfig(ADMITTED, 0.001, admit_after=1_000_000_000)
@@ -85,28 +87,34 @@ def main() -> None:
     parser = results_file.parser(__doc__)
     parser.add_argument("--logs", nargs="+", choices=models.LOGS, default=["tiny", models.default_log()])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--schemes", nargs="+", choices=FEWER, default=list(FEWER))
+    parser.add_argument("--admit-after", nargs="+", type=int, default=[1], help="clicks before a video is admitted")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    result = {name: measure(Bench.of(name), range(1, arguments.seeds + 1)) for name in dict.fromkeys(arguments.logs)}
+    seeds, tables = range(1, arguments.seeds + 1), list(tables_of(arguments.schemes, arguments.admit_after))
+    result = {name: measure(Bench.of(name), tables, seeds) for name in dict.fromkeys(arguments.logs)}
     for name, found in result.items():
         print(f"{name}: {found['videos']:,} videos, {found['clicks']:,} clicks, {found['test_clicks']:,} test clicks")
         for row in found["tables"]:
             cells = [_shown(row[when], depth) for when in ("through", "after") if when in row for depth in DEPTHS]
-            print(f"  {row['scheme']:<20} {row['share']:<6g} {row['bytes']:>9,} bytes  {'   '.join(cells)}")
+            label = f"{row['scheme']} after {row['admit_after']}" if row["admit_after"] > 1 else row["scheme"]
+            print(f"  {label:<20} {row['share']:<6g} {row['bytes']:>9,} bytes  {'   '.join(cells)}")
     results_file.keep("id-tables", result, arguments)
 
 
-def measure(bench: Bench, seeds: Sequence[int]) -> dict[str, Any]:
-    """Every scheme at every share, and the whole table."""
+def measure(bench: Bench, fewer: Sequence[IdTableConfig], seeds: Sequence[int]) -> dict[str, Any]:
+    """Tables with fewer rows, the whole one, and none."""
     towers = [bench.train(IdTableConfig(), seed) for seed in seeds]
     whole = [bench.recall(tower) for tower in towers]
-    tables: list[dict[str, Any]] = [_row(WHOLE, 1.0, towers[0]) | {"through": _summary(whole, whole)}]
+    tables: list[dict[str, Any]] = [_row(IdTableConfig(), towers[0]) | {"through": _summary(whole, whole)}]
     without = [bench.recall(bench.train(NO_IDS, seed)) for seed in seeds]
-    tables.append({"scheme": "no ids", "share": 0.0, "rows": 0, "bytes": 0, "through": _summary(without, whole)})
-    for ids in _tables():
+    tables.append(
+        {"scheme": "no ids", "share": 0.0, "admit_after": 1, "rows": 0, "bytes": 0, "through": _summary(without, whole)}
+    )
+    for ids in fewer:
         through = [bench.train(ids, seed) for seed in seeds]
         after = [bench.recall(folded(tower, ids, bench)) for tower in towers]
-        row = _row(ids.scheme, ids.share, through[0])
+        row = _row(ids, through[0])
         row |= {"through": _summary([bench.recall(tower) for tower in through], whole), "after": _summary(after, whole)}
         tables.append(row)
     return {
@@ -138,15 +146,16 @@ def folded(tower: TwoTower, ids: IdTableConfig, bench: Bench) -> TwoTower:
     return changed
 
 
-def _tables() -> Iterator[IdTableConfig]:
-    for scheme in (HASH, QUOTIENT_REMAINDER, ADMITTED):
-        for share in SHARES:
-            yield IdTableConfig(scheme, share)
+def tables_of(schemes: Sequence[str], admit_after: Sequence[int]) -> Iterator[IdTableConfig]:
+    """The schemes at every share, admission after each number of clicks."""
+    for scheme in schemes:
+        for clicks in admit_after if scheme == ADMITTED else (1,):
+            yield from (IdTableConfig(scheme, share, clicks) for share in SHARES)
 
 
-def _row(scheme: str, share: float, tower: TwoTower) -> dict[str, Any]:
+def _row(ids: IdTableConfig, tower: TwoTower) -> dict[str, Any]:
     rows = tower.ids.num_rows
-    return {"scheme": scheme, "share": share, "rows": rows, "bytes": rows * tower.config.dim * 4}
+    return {**configs.to_dict(ids), "rows": rows, "bytes": rows * tower.config.dim * 4}
 
 
 def _summary(found: Sequence[Recalls], whole: Sequence[Recalls]) -> dict[str, Any]:

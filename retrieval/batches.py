@@ -124,7 +124,7 @@ def bags_of(video_H: Positions, lengths_B: Positions, num_distinct: int) -> tupl
 def video_features(catalogue: Catalogue, rows: Rows, id_row_VP: Positions, with_id: NDArray[np.bool_]) -> KeyedJaggedTensor:
     """Bags of U videos: the rows of the id where `with_id`, an empty bag otherwise; one code of each kind."""
     codes, id_rows = catalogue.codes[rows].T.reshape(-1), id_row_VP[rows[with_id]]
-    lengths = np.concatenate([with_id * id_rows.shape[1], np.ones(len(codes))]).astype(np.int32)
+    lengths = np.concatenate([with_id * id_rows.shape[1], np.ones(len(codes), dtype=np.int64)]).astype(np.int32)
     values = np.concatenate([id_rows.reshape(-1), codes]).astype(np.int64)
     return KeyedJaggedTensor(keys=[VIDEO_ID, *VIDEO_CODES], values=torch.from_numpy(values), lengths=torch.from_numpy(lengths))
 

@@ -10,6 +10,9 @@ or, with `similarity = dot`, without normalising; with `viewer = transformer`, i
 (`retrieval.transformer`) takes the place of the pools, with `viewer = solved` the solution of its equations
 (`retrieval.solved_graphs`).
 
+id[v] is the video's own row or, in a table with fewer rows than videos, one that it shares, the sum of two, or none
+(`embeddings.id_tables`).
+
 The sums beside the MLPs make "more like what you watched" the starting point of training (YouTube's candidate generator,
 Covington et al. 2016, without the residual). An empty id bag is zero: a video without clicks still has the rest of the sum.
 Knows nothing of losses, sampling or files. Shapes as in `retrieval.encoder`, U distinct videos of a batch.
@@ -158,10 +161,8 @@ class TwoTower(nn.Module):
         self.id_row_VP = self.ids.rows(catalogue.video_ids)
         """[V, P] the rows of the table of ids whose sum describes each video's, −1 without."""
         place = device or default_device()
-        tables, seed = (
-            _video_tables(config, catalogue, self.ids.num_rows, self.id_row_VP.shape[1]),
-            rng.torch_seed(config.seed, "video tables"),
-        )
+        tables = _video_tables(config, catalogue, self.ids.num_rows, summed=self.id_row_VP.shape[1])
+        seed = rng.torch_seed(config.seed, "video tables")
         self.video_tables = Tables(tables, seed=seed, device=place, backend=video_backend)
         codes, seed = _viewer_tables(config, schema), rng.torch_seed(config.seed, "viewer tables")
         self.viewer_tables = Tables(codes, seed=seed, device=place) if codes else None

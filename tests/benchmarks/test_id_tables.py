@@ -21,7 +21,7 @@ def whole(bench):
 
 def test_every_table_is_measured_in_both_ways(bench, monkeypatch):
     monkeypatch.setattr(id_tables, "SHARES", (0.25,))
-    found = id_tables.measure(bench, (1, 2))
+    found = id_tables.measure(bench, list(id_tables.tables_of(SCHEMES, [1])), (1, 2))
     first, without, *fewer = found["tables"]
     assert (first["scheme"], first["bytes"]) == ("whole", 800 * 32 * 4)
     assert (without["scheme"], without["bytes"]) == ("no ids", 0)
@@ -53,3 +53,9 @@ def test_after_training_only_the_admitted_keep_their_ids(bench, whole):
 
 def test_towers_without_ids_have_none(bench):
     assert not bench.train(NO_IDS, 1).known_V.any()
+
+
+def test_only_admission_waits_for_clicks():
+    tables = list(id_tables.tables_of(SCHEMES, [1, 5]))
+    assert len(tables) == 16
+    assert [ids.admit_after for ids in tables if ids.share == 0.5] == [1, 1, 1, 5]
