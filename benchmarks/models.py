@@ -25,6 +25,7 @@ from retrieval import train as retrieval
 from retrieval.config import TwoTowerConfig
 from retrieval.encoder import VECTORS, ViewerEncoder
 from retrieval.examples import bare_schema, from_interactions, history_part
+from retrieval.towers import TwoTower
 from retrieval.tunable import tunables
 
 WORLDS = {"tiny": worlds.tiny, "lab": worlds.lab}
@@ -68,14 +69,19 @@ def fit_baselines(train: Interactions) -> dict[str, Model]:
 def fit_towers(train: Interactions, catalogue: Catalogue, config: TwoTowerConfig) -> Towers:
     """Two towers that know of a viewer what they have watched."""
     schema = bare_schema(catalogue, config.history_length)
+    tower = retrieval.train(config, schema, catalogue, from_interactions(train, schema))
+    return served(tower, catalogue, at=int(train.at.max()) + 1)
+
+
+def served(tower: TwoTower, catalogue: Catalogue, at: int) -> Towers:
+    """Towers on histories alone, as their files are read; videos aged as of `at`."""
     with TemporaryDirectory() as folder:
-        tower = retrieval.train(config, schema, catalogue, from_interactions(train, schema))
-        export.write(tower, catalogue, Path(folder), at=int(train.at.max()) + 1)
+        export.write(tower, catalogue, Path(folder), at=at)
         encoder, video_VD = ViewerEncoder.load(Path(folder)), np.load(Path(folder) / VECTORS)
 
     def encode(cases: Cases, rows: slice) -> NDArray[np.float32]:
         histories = cases.histories.take(rows)
-        return encoder.encode(history_part([histories[i] for i in range(len(histories))], schema))
+        return encoder.encode(history_part([histories[i] for i in range(len(histories))], tower.schema))
 
     return Towers(video_VD, encode)
 

@@ -7,8 +7,9 @@
     quotient-remainder  vector ≈ R[id mod m] + Q[id div m] (Shi et al. 2020, added): every id has a pair of its own, so
                         no two need be equal; R and Q are the least-squares fit, by alternating means
 
-`hash` and `quotient-remainder` fold vectors that were trained apart; a model trained *through* such a table adapts to it and
-loses less. Shares of ids that collide: `embeddings.arithmetic`. Every class reads as fp32 and says how many bytes it keeps.
+`hash` and `quotient-remainder` fold vectors that were trained apart; towers can also be trained *through* such a table
+(`embeddings.id_tables`), which loses less. Shares of ids that collide: `embeddings.arithmetic`. Every class reads as fp32 and
+says how many bytes it keeps.
 """
 
 from dataclasses import dataclass

@@ -96,7 +96,7 @@ def train(space: Space, config: RunConfig, how: str, processes: int, out: Path |
 
 def put_together(tower: TwoTower, catalogue: Catalogue) -> TwoTower:
     """The same towers with whole tables, in every process; for all processes at once."""
-    whole = TwoTower(tower.config, tower.schema, catalogue)
+    whole = TwoTower(tower.config, tower.schema, catalogue, ids=tower.ids)
     whole.continue_from(tower)
     return whole.eval()
 

@@ -79,7 +79,7 @@ class Batcher:
         uploaded_at, mine = self._catalogue.uploaded_at[candidates], self._peers.share(len(candidates))
         codes_BC = self._peers.all_of(part.codes_BC, clicks, len(chosen), place)
         return StepBatch(
-            videos=video_features(self._catalogue, unique_U, kept_U).to(place),
+            videos=video_features(self._catalogue, unique_U, self._tower.id_row_VP, kept_U).to(place),
             content_UC=torch.from_numpy(self._catalogue.content[unique_U]).to(place),
             bags=Bags(*(torch.from_numpy(array).to(place) for array in bags)),
             weights_PH=torch.from_numpy(weights).to(place),
@@ -121,11 +121,11 @@ def bags_of(video_H: Positions, lengths_B: Positions, num_distinct: int) -> tupl
     )
 
 
-def video_features(catalogue: Catalogue, rows: Rows, with_id: NDArray[np.bool_]) -> KeyedJaggedTensor:
-    """Bags of U videos: the id where `with_id`, an empty bag otherwise; one code of each kind."""
-    codes = catalogue.codes[rows].T.reshape(-1)
-    lengths = np.concatenate([with_id, np.ones(len(codes), dtype=np.bool_)]).astype(np.int32)
-    values = np.concatenate([rows[with_id], codes]).astype(np.int64)
+def video_features(catalogue: Catalogue, rows: Rows, id_row_VP: Positions, with_id: NDArray[np.bool_]) -> KeyedJaggedTensor:
+    """Bags of U videos: the rows of the id where `with_id`, an empty bag otherwise; one code of each kind."""
+    codes, id_rows = catalogue.codes[rows].T.reshape(-1), id_row_VP[rows[with_id]]
+    lengths = np.concatenate([with_id * id_rows.shape[1], np.ones(len(codes), dtype=np.int64)]).astype(np.int32)
+    values = np.concatenate([id_rows.reshape(-1), codes]).astype(np.int64)
     return KeyedJaggedTensor(keys=[VIDEO_ID, *VIDEO_CODES], values=torch.from_numpy(values), lengths=torch.from_numpy(lengths))
 
 

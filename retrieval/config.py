@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from core.errors import ConfigError
+from embeddings.id_tables import WHOLE, IdTableConfig
 
 POOLS, TRANSFORMER, SOLVED = "pools", "transformer", "solved"
 COSINE, DOT = "cosine", "dot"
@@ -59,6 +60,8 @@ class TwoTowerConfig:
     viewer's equations)."""
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     solved: SolvedConfig = field(default_factory=SolvedConfig)
+    ids: IdTableConfig = field(default_factory=IdTableConfig)
+    """How many rows describe the ids of videos: one each, or fewer."""
     code_dim: int = 8
     """Length of the vector of a viewer attribute or context code."""
     history_length: int = 50
@@ -113,6 +116,8 @@ class TwoTowerConfig:
             raise ConfigError(f"dim {self.dim} must be divisible by heads {self.transformer.heads}")
         if self.viewer == SOLVED and (self.similarity != DOT or self.hidden or self.dim % 8):
             raise ConfigError("solved towers have similarity dot, no hidden layers and a dim divisible by 8")
+        if self.viewer == SOLVED and self.ids.scheme != WHOLE:
+            raise ConfigError(f"solved towers solve for a row per video; leave ids.scheme at '{WHOLE}'")
         if self.schedule not in ("cosine", "constant"):
             raise ConfigError(f"schedule '{self.schedule}' is neither cosine nor constant")
         if self.dim % 4 or self.code_dim % 4:

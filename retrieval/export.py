@@ -62,7 +62,7 @@ def video_arrays(tower: TwoTower, catalogue: Catalogue, at: int) -> tuple[NDArra
     place, raws, vectors = tower.device, [], []
     for start in range(0, len(catalogue), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(catalogue)), dtype=np.int32)
-        videos = video_features(catalogue, rows, tower.known_V[rows]).to(place)
+        videos = video_features(catalogue, rows, tower.id_row_VP, tower.known_V[rows]).to(place)
         raw = tower.raw(videos, torch.from_numpy(catalogue.content[rows]).to(place))
         age = torch.from_numpy(log_age(at, catalogue.uploaded_at[rows])).to(place)
         raws.append(raw.cpu().numpy())

@@ -88,7 +88,7 @@ class SequenceBatcher:
             return torch.from_numpy(array).to(place)
 
         return SequenceBatch(
-            videos=video_features(self._catalogue, unique_U, kept_U).to(place),
+            videos=video_features(self._catalogue, unique_U, self._tower.id_row_VP, kept_U).to(place),
             content_UC=tensor(self._catalogue.content[unique_U]),
             history_SL=tensor(self._place_V[history_SL[runs_S]]),
             moment_B=tensor(moment_B[moments] - states_before[0]),

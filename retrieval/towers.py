@@ -10,6 +10,9 @@ or, with `similarity = dot`, without normalising; with `viewer = transformer`, i
 (`retrieval.transformer`) takes the place of the pools, with `viewer = solved` the solution of its equations
 (`retrieval.solved_graphs`).
 
+id[v] is the video's own row or, in a table with fewer rows than videos, one that it shares, the sum of two, or none
+(`embeddings.id_tables`).
+
 The sums beside the MLPs make "more like what you watched" the starting point of training (YouTube's candidate generator,
 Covington et al. 2016, without the residual). An empty id bag is zero: a video without clicks still has the rest of the sum.
 Knows nothing of losses, sampling or files. Shapes as in `retrieval.encoder`, U distinct videos of a batch.
@@ -27,6 +30,8 @@ from torch.nn import functional
 from core import rng
 from core.errors import ConfigError
 from data.catalogue import Catalogue, lookup
+from embeddings import id_tables
+from embeddings.id_tables import IdTable
 from embeddings.jagged import KeyedJaggedTensor
 from embeddings.tables import ADAM, ROWWISE_ADAGRAD, TableConfig, Tables, default_device, suited_optimizer
 from features.schema import FeatureSchema
@@ -138,9 +143,10 @@ class TwoTower(nn.Module):
         catalogue: Catalogue,
         device: torch.device | None = None,
         *,
+        ids: IdTable | None = None,
         video_backend: str | None = None,
     ) -> None:
-        """Build anew; `video_backend` is where the tables of videos are kept (`embeddings.tables`)."""
+        """Build anew: `ids` for this catalogue (default: as training begins), tables of videos on `video_backend`."""
         super().__init__()
         if config.viewer == SOLVED and (schema.viewer_codes or schema.viewer_dense):
             raise ConfigError(
@@ -150,9 +156,13 @@ class TwoTower(nn.Module):
         self.video_ids = catalogue.video_ids
         self.vocabularies = catalogue.vocabularies
         self.known_V: NDArray[np.bool_] = np.zeros(len(catalogue), dtype=np.bool_)
-        """[V] whether training has clicks of the video, so that its id row means something."""
+        """[V] whether training has clicks of the video, and a row for it: its id then means something."""
+        self.ids = id_tables.begin(config.ids, catalogue.video_ids) if ids is None else ids
+        self.id_row_VP = self.ids.rows(catalogue.video_ids)
+        """[V, P] the rows of the table of ids whose sum describes each video's, −1 without."""
         place = device or default_device()
-        tables, seed = _video_tables(config, catalogue), rng.torch_seed(config.seed, "video tables")
+        tables = _video_tables(config, catalogue, self.ids.num_rows, summed=self.id_row_VP.shape[1])
+        seed = rng.torch_seed(config.seed, "video tables")
         self.video_tables = Tables(tables, seed=seed, device=place, backend=video_backend)
         codes, seed = _viewer_tables(config, schema), rng.torch_seed(config.seed, "viewer tables")
         self.viewer_tables = Tables(codes, seed=seed, device=place) if codes else None
@@ -225,10 +235,11 @@ class TwoTower(nn.Module):
     def continue_from(self, before: "TwoTower") -> None:
         """Start where `before` ended. Videos and codes are matched by value, so the catalogue may have grown.
 
+        Rows of ids go on as `self.ids` says; but for whole tables these are grown from `before.ids`.
         Viewer codes have no values here: a table whose size changed starts anew. So do layers whose shape changed.
         """
         rows = lookup(before.video_ids, self.video_ids)
-        self.video_tables.copy_rows(VIDEO_ID, before.video_tables, rows)
+        self.video_tables.copy_rows(VIDEO_ID, before.video_tables, self.ids.continues(before.ids))
         self.known_V = np.where(rows >= 0, before.known_V[rows], False)
         for name, mine, theirs in zip(VIDEO_CODES, self.vocabularies, before.vocabularies, strict=True):
             where = {value: code for code, value in enumerate(theirs.values)}
@@ -270,11 +281,12 @@ def _in_table(name: str) -> bool:
     return name.startswith(("video_tables.", "viewer_tables."))
 
 
-def _video_tables(config: TwoTowerConfig, catalogue: Catalogue) -> list[TableConfig]:
-    rows, size = max(len(catalogue), 1), _SMALL if config.viewer == TRANSFORMER else config.dim**-0.5
-    optimizer = suited_optimizer(rows) if config.dense_ids else ROWWISE_ADAGRAD
+def _video_tables(config: TwoTowerConfig, catalogue: Catalogue, num_rows: int, summed: int) -> list[TableConfig]:
+    """The table of ids, `summed` rows of which describe one, so that their sum starts as spread as a single row, and codes."""
+    size = (_SMALL if config.viewer == TRANSFORMER else config.dim**-0.5) * summed**-0.5
+    optimizer = suited_optimizer(num_rows) if config.dense_ids else ROWWISE_ADAGRAD
     rate = config.learning_rate if optimizer == ADAM else config.table_learning_rate
-    ids = TableConfig(VIDEO_ID, rows, config.dim, optimizer=optimizer, learning_rate=rate, init=size)
+    ids = TableConfig(VIDEO_ID, num_rows, config.dim, optimizer=optimizer, learning_rate=rate, init=size)
     return [ids, *(_codes(config, n, len(v), config.dim) for n, v in zip(VIDEO_CODES, catalogue.vocabularies, strict=True))]
 
 

@@ -16,9 +16,11 @@ import torch
 from torch.nn import functional
 
 from core import rng
-from core.errors import BadInput
+from core.errors import BadInput, ConfigError
 from data.catalogue import Catalogue
 from data.interactions import group
+from embeddings import id_tables
+from embeddings.id_tables import IdTable, Sightings
 from features.schema import FeatureSchema
 from retrieval import parallel, solved
 from retrieval.batches import Batcher, StepBatch
@@ -60,6 +62,7 @@ def train(
 
     Raises:
         BadInput: there is nothing to learn from.
+        ConfigError: `ids` with too few rows, or other ones than those of `warm_start`.
     """
     if examples.num < max(2, config.processes) or not len(catalogue):
         raise BadInput(f"training the towers needs at least 2 clicks on known videos, and one per process, got {examples.num}")
@@ -183,14 +186,26 @@ def _start(
     warm_start: TwoTower | None,
     video_backend: str | None,
 ) -> TwoTower:
-    tower = TwoTower(config, schema, catalogue, video_backend=video_backend)
+    ids = _ids(config, catalogue, examples, warm_start)
+    tower = TwoTower(config, schema, catalogue, ids=ids, video_backend=video_backend)
     if warm_start is not None:
         tower.continue_from(warm_start)
     elif schema.viewer_dense:
         chosen = rng.stream(config.seed, "retrieval scale").permutation(examples.num)[:_DENSE_SAMPLE]
         tower.viewer.fit_dense(torch.from_numpy(examples.viewer_part(chosen).dense_BF).to(tower.device))
-    tower.known_V = tower.known_V | (np.bincount(examples.video_rows, minlength=len(catalogue)) > 0)
+    clicked_V = np.bincount(examples.video_rows, minlength=len(catalogue)) > 0
+    tower.known_V = (tower.known_V | clicked_V) & (tower.id_row_VP[:, 0] >= 0)
     return tower
+
+
+def _ids(config: TwoTowerConfig, catalogue: Catalogue, examples: RetrievalExamples, warm_start: TwoTower | None) -> IdTable:
+    """The rows of videos' ids: begun with these clicks, or as they were, for the catalogue and the clicks since."""
+    seen = Sightings(catalogue.video_ids[examples.video_rows], examples.at)
+    if warm_start is None:
+        return id_tables.begin(config.ids, catalogue.video_ids, seen)
+    if warm_start.config.ids != config.ids:
+        raise ConfigError("a warm start keeps the ids of the towers that it goes on from; to change `ids`, train from nothing")
+    return warm_start.ids.grown(catalogue.video_ids, seen)
 
 
 def _rate(config: TwoTowerConfig, progress: float) -> float:

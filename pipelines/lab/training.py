@@ -26,11 +26,13 @@ from core import columns as c
 from core import events as ev
 from core import rng
 from core.clock import DAY_MS
+from core.errors import ConfigError
 from data.catalogue import Catalogue, ViewerTable
 from data.dataset import Dataset
 from data.interactions import with_page
 from data.splits import TimeSplit
 from data.world.journal import HISTORY
+from embeddings.id_tables import WHOLE
 from pipelines import examples, fit
 from pipelines.lab.config import Arm, LabConfig
 from pipelines.lab.policies import HOLDOUT
@@ -57,7 +59,13 @@ class Model:
 
 
 def first(dataset: Dataset, config: LabConfig, run: RunConfig, folder: Path) -> None:
-    """Train on the history as `upnext train` does, and write the files of the first release into `folder`."""
+    """Train on the history as `upnext train` does, and write the files of the first release into `folder`.
+
+    Raises:
+        ConfigError: fewer rows than videos (`towers.ids`), which the files of towers do not keep.
+    """
+    if run.towers.ids.scheme != WHOLE:
+        raise ConfigError(f"the laboratory goes on from files that hold a row per video; leave towers.ids.scheme at '{WHOLE}'")
     until = config.starts_at(1)
     ranker_from = until - int(_RANKER_SHARE * config.history_days * DAY_MS)
     material = _material(dataset, TimeSplit(ranker_from, until, until + 1))

@@ -14,18 +14,21 @@ from pipelines import presets, spaces, tables
 from pipelines.progress import Stages
 from retrieval.encoder import VECTORS
 
-FEW = ("--set", "towers.epochs=1")
+FEW = "towers.epochs=1"
 
 
-def test_divided_towers_are_the_whole_ones(trained, tmp_path):
+@pytest.mark.parametrize("scheme", ["whole", "quotient_remainder", "admitted"])
+def test_divided_towers_are_the_whole_ones(trained, tmp_path, scheme):
+    config = [FEW, f"towers.ids.scheme={scheme}", f"towers.ids.share={1.0 if scheme == 'whole' else 0.25}"]
     var_dir, space = trained[0], trained[1].space
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cli.main"]
     said, towers = tmp_path / "said.json", tmp_path / "towers"
-    asked = ["tables", "train", "--how", "row_wise", *FEW, "--space", space.name, "--json", said, "--out", towers]
+    asked = ["tables", "train", "--how", "row_wise", "--space", space.name, "--json", said, "--out", towers]
+    asked += [word for value in config for word in ("--set", value)]
     environment = os.environ | {"UPNEXT_VAR": str(var_dir), "OMP_NUM_THREADS": "1"}
     subprocess.run([*torchrun, *map(str, asked)], env=environment, check=True, capture_output=True, timeout=240)
     found = json.loads(said.read_text())
-    whole = tables.train(space, presets.configure("tiny", FEW[1:]), "whole", 1, tmp_path / "whole", Stages())
+    whole = tables.train(space, presets.configure("tiny", config), "whole", 1, tmp_path / "whole", Stages())
     np.testing.assert_allclose(found["losses"], whole.losses, rtol=1e-5)
     np.testing.assert_allclose(np.load(towers / VECTORS), np.load(tmp_path / "whole" / VECTORS), atol=1e-4)
     assert (found["processes"], 2 * found["id_bytes_here"]) == (2, whole.id_bytes_here)

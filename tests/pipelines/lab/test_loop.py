@@ -196,3 +196,10 @@ def test_mistakes_are_named(tmp_path):
         lab_config.arms(["greedy"])
     with pytest.raises(ConfigError, match="no week after"):
         lab_config.configure("tiny", ["history_days=27"])
+
+
+def test_towers_whose_files_keep_too_little_to_go_on_are_refused(tmp_path):
+    run = CONFIG.of_seed(1)
+    run = configs.override(run, ["towers.ids.scheme=hash", "towers.ids.share=0.5"])
+    with pytest.raises(ConfigError, match="a row per video"):
+        lab_training.first(None, CONFIG, run, tmp_path)
