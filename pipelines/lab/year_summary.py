@@ -24,7 +24,7 @@ KINDS = {
     "release": "releases that served everybody",
     "refused": "releases that a gate refused",
     "halt": "canaries that were ended",
-    "waits": "weeks that nothing was learned from",
+    "waits": "weeks in which training waited",
     "alarm": "alarms",
     "rollback": "rollbacks",
 }
