@@ -82,6 +82,7 @@ def render(manifest: Manifest, dataset: Dataset, lineage: Mapping[str, Any], gat
         sheet=_sheet(dataset),
         report=report,
         models=_models(report.get("leaderboard", [])),
+        chance=manifest.metrics.get("pages_of_chance"),
         gates=gates,
         asked=stamp(gates.created_at) if gates else "",
         times=_times(gates),
