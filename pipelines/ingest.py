@@ -81,12 +81,13 @@ def open_space(source: str, path: Path | None, config: RunConfig, var_dir: Path)
     """The space of a source's dataset.
 
     Raises:
-        BadInput: a log without its path.
+        BadInput: a source that does not exist, or a log without a path that does.
     """
     if source == "world":
         return spaces.open_space(var_dir, f"world-{config.name}")
     if path is None:
         raise BadInput(f"--source {source} needs --path")
+    registry.check(source, path)
     return spaces.open_space(var_dir, space_of_log(path, var_dir).name)
 
 

@@ -17,6 +17,14 @@ _LOADERS: dict[str, Callable[[Path, tabular.Limits], LoadResult]] = {
 SOURCES = (*_LOADERS, "csv")
 
 
+def check(source: str, path: Path) -> None:
+    """Raises BadInput for a source or a path that does not exist, before anything is made for it."""
+    if source not in SOURCES:
+        raise BadInput(f"no source '{source}'; known: world, {', '.join(SOURCES)}")
+    if not path.exists():
+        raise BadInput(f"{path} does not exist")
+
+
 def load(
     source: str,
     path: Path,
@@ -41,13 +49,10 @@ def load(
         SchemaMismatch: a column is not there.
         TooManyBrokenRows: more than `max_broken`.
     """
-    if not path.exists():
-        raise BadInput(f"{path} does not exist")
+    check(source, path)
     limits = tabular.Limits(max_broken, quarantine_dir, latest_at)
     if source == "csv":
         return _load_csv(path, mapping, limits)
-    if source not in _LOADERS:
-        raise BadInput(f"no source '{source}'; known: world, {', '.join(SOURCES)}")
     if source == "movielens" and recbole.find(path) is not None:
         source = "recbole"  # MovieLens is also passed around in RecBole's form
     return _LOADERS[source](path, limits)

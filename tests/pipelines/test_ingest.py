@@ -68,6 +68,13 @@ def test_a_log_needs_a_path(tmp_path):
         ingest.open_space("recbole", None, presets.tiny(), tmp_path)
 
 
+@pytest.mark.parametrize(("source", "path", "said"), [("recbole", "nothing", "does not exist"), ("recbol", ".", "no source")])
+def test_what_does_not_exist_leaves_no_folder(source, path, said, tmp_path):
+    with pytest.raises(BadInput, match=said):
+        ingest.open_space(source, tmp_path / path, presets.tiny(), tmp_path / "var")
+    assert not (tmp_path / "var").exists()
+
+
 def test_daily_partitions_stand_for_the_part_of_the_live_log_that_they_have(tmp_path):
     before = load("world", None, tmp_path)
     at = before.dataset.end_at
