@@ -48,7 +48,7 @@ def refreshed(own_var, tmp_path, monkeypatch):
     return run
 
 
-def shown(client, services, viewers=40):
+def shown(client, services, viewers=200):
     """How often each video is on the long pages of some viewers."""
     ids = services.releases.live.viewers.frame["external_id"][:viewers].to_list()
     asked = [{"viewer_id": viewer, "k": 100, "preview": True} for viewer in ids]
