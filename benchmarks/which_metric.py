@@ -39,6 +39,7 @@ from pipelines.evaluation.evaluate import DEPTH, Model, measure
 from pipelines.presets import RunConfig
 from pipelines.releases import bundle
 from retrieval.baselines import top_k
+from serving.releases import open_files
 
 Floats = NDArray[np.float64]
 PAGE = 10
@@ -158,12 +159,12 @@ def _policies(setting: Setting, config: RunConfig, folder: Path) -> tuple[dict[s
     catalogue, viewers = Catalogue.of(dataset.videos), ViewerTable.of(dataset.viewers)
     material = fit.prepare(dataset, catalogue, viewers, split)
     towers, ranker = fit.both(material, config)
-    path = bundle.write(folder / "release", material, towers, ranker, config, 0).path
+    loaded = open_files(bundle.write(folder / "release", material, towers, ranker, config, 0).path)
     simple = models.fit_baselines(setting.clicks.before(split.test_from))
     oracles = dict(zip(ORACLES, (Known(world.probability_of_click), Known(world.expected_satisfaction)), strict=True))
     both = []
     for cases in (setting.test.cases, setting.pages):
-        real = {**simple, **compare.release_models(dataset, path, catalogue, viewers, cases)}
+        real = {**simple, **compare.release_models(loaded, dataset, viewers, cases)}
         worse = {
             f"{name}, {share:.0%} shuffled": Shuffled(real[name], share)
             for name in ("two_stage", "ease")

@@ -20,7 +20,7 @@ from data import profile, validation, versioning
 from data.catalogue import ViewerTable
 from data.splits import global_time_split
 from pipelines import fit, ingest, labelling, promote, provenance, spaces, tracking
-from pipelines.evaluation.compare import compare
+from pipelines.evaluation.compare import compare, trained_s
 from pipelines.evaluation.leaderboard import Leaderboard
 from pipelines.orchestration import lineage
 from pipelines.presets import RunConfig
@@ -91,8 +91,9 @@ def run(
     with stages("release files") as stage:
         staged = bundle.write(space.work / "staged", material, towers, ranker, config, loaded.log_offset)
         stage.note = f"index {staged.index_kind}, recall@100 {staged.index_recall:.4f}"
+    took = trained_s(stages.total("towers", "towers to the end"), stages.total("ranker"))
     with stages("evaluate") as stage:
-        leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, stage.advance, _took(stages))
+        leaderboard = compare(dataset, staged.path, catalogue, viewers, split, config, stage.advance, took)
         stage.note = "; ".join([f"{len(leaderboard.held_out):,} test clicks", *(leak.text for leak in leaderboard.about.leaks)])
     with stages("publish") as stage:
         release_id = publish.register(staged, space, snapshot.snapshot_id, config, leaderboard.to_json()).release_id
@@ -108,14 +109,6 @@ def run(
         recorded = tracking.record(var_dir, "train", config, tracking.measured(leaderboard), stages, **names)
         stage.note = f"{recorded}; {registry.sync(space)}"
     return RunResult(release_id, held, space, leaderboard, stages.to_json())
-
-
-def _took(stages: Stages) -> dict[str, float]:
-    """Seconds of training behind each of our own rows of the leaderboard."""
-    return {
-        "two_tower": stages.total("towers", "towers to the end"),
-        **dict.fromkeys(("two_stage", "as_served"), stages.total("towers", "ranker", "towers to the end")),
-    }
 
 
 def _enter(space: spaces.Space, release_id: str, door: Door, stages: Stages) -> str:

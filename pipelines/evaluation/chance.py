@@ -9,6 +9,7 @@ factor for all orders: how often a random slot is looked at.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from data.dataset import Dataset
 from data.labels import definitions as labels
 from features import offline
 from ranking.combine import combine
-from ranking.config import NEXT_CLICK
+from ranking.config import NEXT_CLICK, CombineConfig
 from serving.releases import LoadedRelease
 
 Floats = NDArray[np.float64]
@@ -54,7 +55,7 @@ class ChancePages:
             pl.col(c.EXPLORATION).fill_null(False).all().alias("all"), (even.max() - even.min()).alias("spread")
         )
         pages = drawn.filter(pl.col("all") & (pl.col("spread") < _EVEN)).select(c.REQUEST_ID)
-        found = labels.impression_outcomes(dataset.events).join(pages, on=c.REQUEST_ID, how="semi")
+        found = labels.impression_outcomes(dataset.events.join(pages, on=c.REQUEST_ID, how="semi", maintain_order="left"))
         found = found.filter(pl.Series(catalogue.rows(found[c.VIDEO_ID].to_numpy()) >= 0)).sort(c.REQUEST_ID, c.POSITION)
         page = found[c.REQUEST_ID].rle_id().to_numpy().astype(np.int64)
         spoilt = pl.col(labels.REGRETTED).fill_null(False) | pl.col(labels.DISLIKED).fill_null(False)
@@ -86,6 +87,14 @@ class ChancePages:
         return np.bincount(self.page_R, self.satisfied_R) / np.bincount(self.page_R)
 
 
+def orders(loaded: LoadedRelease) -> dict[str, CombineConfig]:
+    """Row of the leaderboard → the formula that both stages order by; one row where the log cannot teach two."""
+    formula = loaded.scorer.combine
+    if {"click", "relevance"} <= set(loaded.scorer.heads):
+        return {NEXT: NEXT_CLICK, SERVED: formula}
+    return {NEXT: formula}
+
+
 def scored(loaded: LoadedRelease, dataset: Dataset, shown: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
     """What the ranker and the towers ("affinity") say of R impressions, from features of the moment before. [R] each."""
     rows = loaded.catalogue.rows(shown[c.VIDEO_ID].to_numpy())
@@ -114,7 +123,8 @@ class Replay:
     """Order → [P] satisfied seconds of its choice."""
     seed: int = 0
 
-    def to_json(self) -> dict[str, Any] | None:
+    @cached_property
+    def summary(self) -> dict[str, Any] | None:
         """Means with intervals over viewers, and what serves against the order of the next click; None with few pages."""
         if len(self.viewer_P) < MIN_PAGES:
             return None
@@ -126,22 +136,23 @@ class Replay:
 
     def to_text(self) -> str:
         """One sentence; empty with few pages."""
-        found = self.to_json()
+        found = self.summary
         if found is None:
             return ""
         orders = ", ".join(f"{each['order']} {each['satisfied_s']:.1f}" for each in found["orders"])
         gain = found["served_over_next_click"]
-        told = f"as_served − two_stage {gain['mean']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
+        told = f"{SERVED} − {NEXT} {gain['mean']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
         return f"satisfied seconds of the first choice on {found['pages']:,} pages that chance filled: {orders}; {told}"
 
 
 def replay(loaded: LoadedRelease, dataset: Dataset, since: int, counts_V: NDArray[np.int64], seed: int) -> Replay | None:
     """The release's orders, that of its towers, popularity and none on the pages of chance from `since` (ms) on.
 
-    None where the log does not say what was shown or how long it was watched. counts_V: how often each
-    video was watched before.
+    None where the log does not say what was shown or how long it was watched.
+    counts_V: how often each video was watched before.
     """
-    if not {"click", "relevance"} <= set(loaded.scorer.heads):
+    formulas = orders(loaded)
+    if SERVED not in formulas:
         return None
     pages = ChancePages.of(dataset, loaded.catalogue, since)
     if not pages.satisfied_R.any():
@@ -151,7 +162,6 @@ def replay(loaded: LoadedRelease, dataset: Dataset, since: int, counts_V: NDArra
         CHANCE: pages.mean(),
         "popularity": pages.chosen(counts_V[loaded.catalogue.rows(pages.shown[c.VIDEO_ID].to_numpy())]),
         "two_tower": pages.chosen(scores["affinity"]),
-        NEXT: pages.chosen(combine(scores, NEXT_CLICK)),
-        SERVED: pages.chosen(combine(scores, loaded.scorer.combine)),
+        **{name: pages.chosen(combine(scores, formula)) for name, formula in formulas.items()},
     }
     return Replay(pages.viewer_P, worth, seed)

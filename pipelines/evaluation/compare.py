@@ -37,7 +37,7 @@ from pipelines.presets import RunConfig
 from pipelines.progress import Stages
 from pipelines.reader import OfflineReader
 from pipelines.spaces import Space
-from ranking.config import NEXT_CLICK, CombineConfig
+from ranking.config import CombineConfig
 from serving.releases import CATALOGUE, LINEAGE, VIEWERS, LoadedRelease, open_files
 
 PROTOCOL = (
@@ -73,13 +73,14 @@ def compare(
         seed=config.seed,
     )
     advance(0.6, "two towers and two stages")
-    fitted |= FittedModels(release_models(dataset, path, catalogue, viewers, held_out.cases), fitting_s or {})
+    loaded = open_files(path)
+    fitted |= FittedModels(release_models(loaded, dataset, viewers, held_out.cases), fitting_s or {})
     about = About(
         leaks=find_leaks(Pairs.of(train), held_out.pairs(), catalogue.uploaded_at),
         labels=slices.label(held_out, catalogue, viewers),
         shifts=representative.before_and_after(clicks, split.test_from, catalogue.category),
         sightings=train.counts(),
-        replay=chance.replay(open_files(path), dataset, split.test_from, train.counts(), config.seed),
+        replay=chance.replay(loaded, dataset, split.test_from, train.counts(), config.seed),
     )
     return evaluate(fitted, held_out, PROTOCOL, about=about, seed=config.seed)
 
@@ -115,25 +116,21 @@ def again(space: Space, stages: Stages) -> Again:
     return Again(leaderboard, config, live, found.manifest.snapshot)
 
 
-def release_models(dataset: Dataset, path: Path, catalogue: Catalogue, viewers: ViewerTable, cases: Cases) -> dict[str, Model]:
-    """The towers alone and both stages in each order, from the files in `path`, over features of these cases' moments."""
-    loaded = open_files(path)
-    features = features_of(dataset, catalogue, viewers, cases, loaded.definitions)
+def trained_s(towers_s: float, ranker_s: float) -> dict[str, float]:
+    """Seconds of training behind each row of `release_models`; for rows that it does not have, too."""
+    return {"two_tower": towers_s, **dict.fromkeys((chance.NEXT, chance.SERVED), towers_s + ranker_s)}
+
+
+def release_models(loaded: LoadedRelease, dataset: Dataset, viewers: ViewerTable, cases: Cases) -> dict[str, Model]:
+    """The towers alone and both stages in each order, from a release's files, over features of these cases' moments."""
+    features = features_of(dataset, loaded.catalogue, viewers, cases, loaded.definitions)
     reader = OfflineReader(features, cases.viewer_ids, cases.at)
 
     def encode(_: Cases, chosen: slice) -> NDArray[np.float32]:
         return loaded.encoder.encode(features.viewer_part(np.arange(len(cases))[chosen]))
 
-    stages = {name: TwoStage(two_stage(loaded, reader, dataset, order)) for name, order in orders(loaded).items()}
+    stages = {name: TwoStage(two_stage(loaded, reader, dataset, order)) for name, order in chance.orders(loaded).items()}
     return {"two_tower": Towers(loaded.video_VD, encode), **stages}
-
-
-def orders(loaded: LoadedRelease) -> dict[str, CombineConfig]:
-    """Row of the leaderboard → the formula that both stages order by."""
-    formula = loaded.scorer.combine
-    if {"click", "relevance"} <= set(loaded.scorer.heads):
-        return {chance.NEXT: NEXT_CLICK, chance.SERVED: formula}
-    return {chance.NEXT: formula}
 
 
 def features_of(

@@ -115,7 +115,7 @@ class Leaderboard:
             "settings": dict(self.settings),
             "against_best_baseline": self.comparisons(),
             "over_retrieval_order": self.over_retrieval_order(),
-            "pages_of_chance": None if self.about.replay is None else self.about.replay.to_json(),
+            "pages_of_chance": None if self.about.replay is None else self.about.replay.summary,
             "leaks": [leak.text for leak in self.about.leaks],
             "representativeness": representative.to_json(self.about.shifts),
             "slices": None if slices is None else slices.to_json(),

@@ -136,11 +136,9 @@ def _choice(evidence: Evidence, config: GatesConfig) -> Gate:
     least = -config.choice_margin * level
     told = (
         f"On {len(live.satisfied_P):,} pages of chance its first choice is watched with pleasure for "
-        f"{level + found.mean:.1f} s, the live release's for {level:.1f} s: {_signed(found)}"
+        f"{level + found.mean:.1f} s, the live release's for {level:.1f} s: "
     )
-    harmed = found.high < least
-    verdict, remark = (Verdict.FAIL, "; certainly too much is lost") if harmed else (Verdict.PASS, "")
-    return Gate("choice", found.mean, least, verdict, f"{told}{remark}.", (found.low, found.high))
+    return _harm("choice", found, least, found.high < least, told, "certainly too much is lost")
 
 
 def _slices(evidence: Evidence, config: GatesConfig) -> Gate:
@@ -167,19 +165,19 @@ def prediction(ours: Mapping[str, Head], theirs: Mapping[str, Head], config: Gat
     if not {"click"} <= ours.keys() & theirs.keys() or len(ours["click"].observed) < config.min_rows:
         return Gate("prediction", None, None, Verdict.UNKNOWN, "No two releases have predicted enough clicks.")
     mine, live = ours["click"], theirs["click"]
-    loss, theirs_loss = _log_losses(mine), _log_losses(live)
+    loss, theirs_loss = (metrics.log_losses(head.observed, head.predicted) for head in (mine, live))
     random = rng.stream(config.seed, "gates", "prediction")
     found = inference.paired_bootstrap(loss, theirs_loss, mine.viewer_ids, random)
     level = float(theirs_loss.mean())
     most = config.prediction_margin * level
     told = f"Log loss of clicks {level + found.mean:.4f}, {level:.4f} of the live release, on {len(loss):,} impressions: "
-    harmed = found.low > most
-    verdict, remark = (Verdict.FAIL, "; certainly worse") if harmed else (Verdict.PASS, "")
-    return Gate("prediction", found.mean, most, verdict, f"{told}{_signed(found)}{remark}.", (found.low, found.high))
+    return _harm("prediction", found, most, found.low > most, told, "certainly worse")
 
 
-def _log_losses(head: Head) -> Floats:
-    return np.asarray(metrics.log_losses(head.observed, head.predicted), dtype=np.float64)
+def _harm(name: str, found: Interval, bound: float, certain: bool, told: str, harm: str) -> Gate:
+    """Fails where harm is certain."""
+    verdict, remark = (Verdict.FAIL, f"; {harm}") if certain else (Verdict.PASS, "")
+    return Gate(name, found.mean, bound, verdict, f"{told}{_signed(found)}{remark}.", (found.low, found.high))
 
 
 def calibration(ours: Mapping[str, Head], theirs: Mapping[str, Head], config: GatesConfig) -> list[Gate]:

@@ -22,7 +22,7 @@ from data.splits import Pairs, find_leaks
 from pipelines import presets
 from pipelines.evaluation import chance, representative, slices
 from pipelines.evaluation.cases import Cases, HeldOut, time_split
-from pipelines.evaluation.compare import PROTOCOL, features_of, orders, two_stage
+from pipelines.evaluation.compare import PROTOCOL, features_of, two_stage
 from pipelines.evaluation.evaluate import FittedModels, TwoStage, evaluate, fit_baselines
 from pipelines.evaluation.leaderboard import About, Leaderboard
 from pipelines.presets import RunConfig
@@ -66,11 +66,11 @@ class Answered:
     """A release as a model (`pipelines.evaluation.evaluate.TwoStage`) that also remembers its pages."""
 
     def __init__(self, loaded: LoadedRelease, questions: Questions, order: str = CANDIDATE) -> None:
-        """order: row of the leaderboard, see `compare.orders`; a release with one order has it under every name."""
+        """order: row of the leaderboard, see `chance.orders`; a release with one order has it under every name."""
         cases = questions.held_out.cases
         features = features_of(questions.dataset, loaded.catalogue, loaded.viewers, cases, loaded.definitions)
         reader = OfflineReader(features, cases.viewer_ids, cases.at)
-        formula = orders(loaded).get(order, loaded.scorer.combine)
+        formula = chance.orders(loaded).get(order, loaded.scorer.combine)
         self._ranked = two_stage(loaded, reader, questions.dataset, formula)
         self._rows = questions.catalogue.rows(loaded.catalogue.video_ids)
         self.pages_NK = np.full((len(cases), TOP), -1, dtype=np.int32)

@@ -189,12 +189,11 @@ def _assemble(job: Job, folder: Path, snapshot_id: str, log_offset: int, parts: 
 
 def _measure(job: Job, folder: Path, snapshot_id: str, files: Path, parts: Mapping[str, str]) -> None:
     from core.files import write_json
-    from pipelines.evaluation.compare import compare
+    from pipelines.evaluation.compare import compare, trained_s
 
     log, asked = _open(job, snapshot_id), job.request.config
-    took = {name: job.shelf.find(name, parts[name]).made["seconds"] for name in ("towers", "ranker")}
-    fitting_s = {"two_tower": took["towers"], **dict.fromkeys(("two_stage", "as_served"), took["towers"] + took["ranker"])}
-    board = compare(log.dataset, files, log.catalogue, log.viewers, log.split, asked, job.advance, fitting_s)
+    took = trained_s(*(job.shelf.find(name, parts[name]).made["seconds"] for name in ("towers", "ranker")))
+    board = compare(log.dataset, files, log.catalogue, log.viewers, log.split, asked, job.advance, took)
     write_json(folder / LEADERBOARD, board.to_json())
 
 

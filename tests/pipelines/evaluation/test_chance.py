@@ -66,7 +66,7 @@ def test_in_the_world_those_are_the_pages_of_chance_and_whoever_knows_the_truth_
     assert pages.num > chance.MIN_PAGES
     rows = pages.shown[c.VIEWER_ID].to_numpy() - 1, pages.shown[c.VIDEO_ID].to_numpy() - 1, pages.shown["at"].to_numpy()
     known, best = truth.expected_satisfaction(*rows), pages.chosen(truth.expected_satisfaction(*rows))
-    replay = Replay(pages.viewer_P, {"chance": pages.mean(), "two_stage": pages.chosen(-known), "as_served": best}).to_json()
+    replay = Replay(pages.viewer_P, {"chance": pages.mean(), "two_stage": pages.chosen(-known), "as_served": best}).summary
     level = {each["order"]: each for each in replay["orders"]}
     assert level["two_stage"]["high"] < level["chance"]["low"] < level["chance"]["high"] < level["as_served"]["low"]
     assert replay["pages"] == pages.num
@@ -76,4 +76,4 @@ def test_in_the_world_those_are_the_pages_of_chance_and_whoever_knows_the_truth_
 def test_few_pages_say_nothing():
     few = np.arange(chance.MIN_PAGES - 1)
     replay = Replay(few, dict.fromkeys(("two_stage", "as_served"), few.astype(float)))
-    assert (replay.to_json(), replay.to_text()) == (None, "")
+    assert (replay.summary, replay.to_text()) == (None, "")

@@ -118,15 +118,15 @@ def test_the_served_arm_is_the_service_exploring_by_thompson_sampling(lived):
     assert all(((slate.propensities > 0) & (slate.propensities <= 1)).all() for slate in slates)
 
 
-@pytest.mark.parametrize("arm", ["thompson", "topics", "linear"])
-def test_an_arm_orders_by_what_its_log_leaves_open(lived, arm):
+@pytest.mark.parametrize(("arm", "at_most"), [("thompson", 0.95), ("topics", 0.7), ("linear", 0.7)])
+def test_an_arm_orders_by_what_its_log_leaves_open(lived, arm, at_most):
     live = go_live(lab_training.open_model(lived.week(1, "none", 2), CONFIG.of_seed(1)).loaded, MemoryStore())
     viewers = live.loaded.viewers.viewer_ids[:40].tolist()
     requests = [Request(f"r{viewer}", viewer, live.loaded.end_at + 1, k=5) for viewer in viewers]
     log = lived.events(1, "none", 2)
     unknown, known = (serving_policy(ARMS[arm], live, CONFIG, 7, events) for events in (log.clear(), pl.concat([log] * 200)))
     chance = [np.mean([slate.exploration.mean() for slate in policy.recommend(requests)]) for policy in (unknown, known)]
-    assert chance[1] < 0.95 * chance[0]
+    assert chance[1] < at_most * chance[0]
 
 
 def test_the_summary_pairs_with_no_exploration(lived, tmp_path):
