@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000)
     arguments = parser.parse_args()
     bench = Bench.of(Space(arguments.space), arguments.requests)
-    pages = ChancePages.of(bench.questions.dataset, bench.loaded.catalogue, bench.questions.test_from)
+    pages = ChancePages.of(bench.questions.dataset, [bench.loaded.catalogue], bench.questions.test_from)
     scores = chance.scored(bench.loaded, bench.questions.dataset, pages.shown)
     viewers = [request.viewer_id for request in bench.requests]
     rows = []

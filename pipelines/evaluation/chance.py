@@ -7,7 +7,7 @@ Li et al., WSDM 2011, with a page as the pool). The mean over pages is unbiased 
 factor for all orders: how often a random slot is looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -47,8 +47,11 @@ class ChancePages:
     """Seconds watched; 0 where they were regretted or disliked, or never told."""
 
     @staticmethod
-    def of(dataset: Dataset, catalogue: Catalogue, since: int) -> "ChancePages":
-        """The pages from `since` (ms) on whose slots were drawn evenly, as their propensities say; unknown videos left out."""
+    def of(dataset: Dataset, catalogues: Sequence[Catalogue], since: int) -> "ChancePages":
+        """The pages from `since` (ms) on whose slots were drawn evenly, as their propensities say.
+
+        Slots with a video that one of the catalogues lacks are left out, so that all can be asked about the rest.
+        """
         even = pl.col(c.PROPENSITY).pow(-1) + pl.col(c.POSITION)
         shown = dataset.events.filter((pl.col(c.KIND) == ev.IMPRESSION) & (pl.col(c.RECEIVED_AT) >= since))
         drawn = shown.group_by(c.REQUEST_ID).agg(
@@ -56,7 +59,8 @@ class ChancePages:
         )
         pages = drawn.filter(pl.col("all") & (pl.col("spread") < _EVEN)).select(c.REQUEST_ID)
         found = labels.impression_outcomes(dataset.events.join(pages, on=c.REQUEST_ID, how="semi", maintain_order="left"))
-        found = found.filter(pl.Series(catalogue.rows(found[c.VIDEO_ID].to_numpy()) >= 0)).sort(c.REQUEST_ID, c.POSITION)
+        known = np.all([catalogue.rows(found[c.VIDEO_ID].to_numpy()) >= 0 for catalogue in catalogues], axis=0)
+        found = found.filter(pl.Series(known, dtype=pl.Boolean)).sort(c.REQUEST_ID, c.POSITION)
         page = found[c.REQUEST_ID].rle_id().to_numpy().astype(np.int64)
         spoilt = pl.col(labels.REGRETTED).fill_null(False) | pl.col(labels.DISLIKED).fill_null(False)
         satisfied = pl.when(spoilt).then(0.0).otherwise(pl.col(labels.WATCH_S).fill_null(0.0))
@@ -154,7 +158,7 @@ def replay(loaded: LoadedRelease, dataset: Dataset, since: int, counts_V: NDArra
     formulas = orders(loaded)
     if SERVED not in formulas:
         return None
-    pages = ChancePages.of(dataset, loaded.catalogue, since)
+    pages = ChancePages.of(dataset, [loaded.catalogue], since)
     if not pages.satisfied_R.any():
         return None
     scores = scored(loaded, dataset, pages.shown)

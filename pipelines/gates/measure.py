@@ -90,12 +90,12 @@ def _answers(
     questions: Questions, opened: Mapping[str, LoadedRelease]
 ) -> tuple[Leaderboard, dict[str, Entry], NDArray[np.int32]]:
     """Who finds the next click: the board of candidate and baselines, the row of each release; and the candidate's pages."""
-    ours, served = (Answered(opened[CANDIDATE], questions, order) for order in (CANDIDATE, chance.SERVED))
-    board = leaderboard(questions, {CANDIDATE: ours, chance.SERVED: served})
+    ours = {order: Answered(opened[CANDIDATE], questions, order) for order in chance.orders(opened[CANDIDATE])}
+    board = leaderboard(questions, ours)
     entries = {CANDIDATE: board.entry(CANDIDATE)}
     if LIVE in opened:
         entries[LIVE] = Entry(LIVE, measure(Answered(opened[LIVE], questions).model, questions.held_out), 0.0)
-    return board, entries, served.pages_NK
+    return board, entries, ours.get(chance.SERVED, ours[CANDIDATE]).pages_NK
 
 
 def num_bytes(loaded: LoadedRelease) -> int:
@@ -140,9 +140,8 @@ def heads_of(loaded: LoadedRelease, dataset: Dataset, shown: pl.DataFrame) -> di
 
 def choices_of(opened: Mapping[str, LoadedRelease], questions: Questions) -> dict[str, Choice]:
     """What each release would have put first on the same pages of chance of the test period; empty where there are few."""
-    pages = ChancePages.of(questions.dataset, questions.catalogue, questions.test_from)
-    known = [loaded.catalogue.rows(pages.shown[c.VIDEO_ID].to_numpy()) >= 0 for loaded in opened.values()]
-    if pages.num < chance.MIN_PAGES or not pages.satisfied_R.any() or not np.all(known):
+    pages = ChancePages.of(questions.dataset, [loaded.catalogue for loaded in opened.values()], questions.test_from)
+    if pages.num < chance.MIN_PAGES or not pages.satisfied_R.any():
         return {}
     return {n: Choice(chance.served(loaded, questions.dataset, pages), pages.viewer_P) for n, loaded in opened.items()}
 

@@ -66,11 +66,11 @@ class Answered:
     """A release as a model (`pipelines.evaluation.evaluate.TwoStage`) that also remembers its pages."""
 
     def __init__(self, loaded: LoadedRelease, questions: Questions, order: str = CANDIDATE) -> None:
-        """order: row of the leaderboard, see `chance.orders`; a release with one order has it under every name."""
+        """order: row of the leaderboard, one of `chance.orders`."""
         cases = questions.held_out.cases
         features = features_of(questions.dataset, loaded.catalogue, loaded.viewers, cases, loaded.definitions)
         reader = OfflineReader(features, cases.viewer_ids, cases.at)
-        formula = chance.orders(loaded).get(order, loaded.scorer.combine)
+        formula = chance.orders(loaded)[order]
         self._ranked = two_stage(loaded, reader, questions.dataset, formula)
         self._rows = questions.catalogue.rows(loaded.catalogue.video_ids)
         self.pages_NK = np.full((len(cases), TOP), -1, dtype=np.int32)

@@ -19,7 +19,7 @@ def shown(page, video, position, propensity, exploration=True, at=0):
 
 def pages_of(*events, since=START_AT):
     dataset = datasets.make("x", frame(events), *catalogue())
-    return ChancePages.of(dataset, Catalogue.of(dataset.videos), since)
+    return ChancePages.of(dataset, [Catalogue.of(dataset.videos)], since)
 
 
 def test_a_page_is_of_chance_when_every_slot_was_drawn_evenly_from_what_was_left():
@@ -48,6 +48,13 @@ def test_what_came_of_the_first_choice_counts_unless_it_was_regretted():
     assert found.mean().tolist() == [20.0, 0.0]
 
 
+def test_a_video_that_one_of_the_catalogues_lacks_leaves_the_rest_of_its_page():
+    dataset = datasets.make("x", frame([shown("a", 10, 0, 1 / 2), shown("a", 11, 1, 1.0)]), *catalogue())
+    both, older = Catalogue.of(dataset.videos), Catalogue.of(dataset.videos.filter(dataset.videos[c.VIDEO_ID] != 10))
+    found = ChancePages.of(dataset, [both, older], START_AT)
+    assert (found.num, found.shown[c.VIDEO_ID].to_list()) == (1, [11])
+
+
 def test_no_page_of_chance_is_no_page():
     found = pages_of(shown("uneven", 10, 0, 1 / 2), shown("uneven", 11, 1, 1 / 2))
     assert (found.num, len(found.viewer_P), len(found.shown)) == (0, 0, 0)
@@ -57,7 +64,7 @@ def test_no_page_of_chance_is_no_page():
 def world():
     config = WorldConfig(num_viewers=300, num_videos=400, impressions=60_000)
     simulated = generate(config)
-    return World(config), ChancePages.of(simulated, Catalogue.of(simulated.videos), config.start_at)
+    return World(config), ChancePages.of(simulated, [Catalogue.of(simulated.videos)], config.start_at)
 
 
 def test_in_the_world_those_are_the_pages_of_chance_and_whoever_knows_the_truth_chooses_best(world):
