@@ -20,14 +20,10 @@ class Cards:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        frame = catalogue.frame
-        shown = frame.select(
-            pl.col(c.EXTERNAL_ID).alias(c.VIDEO_ID),
-            *(pl.col(name) for name in _SHOWN),
-            pl.col(c.CHANNEL_ID).cast(pl.String),
-        )
-        # Arrow takes a row in this thread; Polars would wait for its pool, milliseconds on a busy machine.
-        self._table = shown.to_arrow().combine_chunks()
+        names = [c.EXTERNAL_ID, *_SHOWN, c.CHANNEL_ID]
+        # Arrow takes a row in this thread, and the strings as they lie in the release's file; Polars would wait for its pool,
+        # milliseconds on a busy machine.
+        self._table = catalogue.frame.select(names).to_arrow(compat_level=pl.CompatLevel.newest())
         self._card = lru_cache(_REMEMBERED)(self._read)
 
     def of(self, rows: NDArray[np.int32]) -> list[dict[str, Any]]:
@@ -35,7 +31,9 @@ class Cards:
         return [dict(self._card(row)) for row in rows.tolist()]
 
     def _read(self, row: int) -> dict[str, Any]:
-        return self._table.slice(row, 1).to_pylist()[0]
+        facts = self._table.slice(row, 1).to_pylist()[0]
+        channel_id = facts.pop(c.CHANNEL_ID)
+        return {c.VIDEO_ID: facts.pop(c.EXTERNAL_ID), **facts, c.CHANNEL_ID: None if channel_id is None else str(channel_id)}
 
     def categories(self, limit: int = 40) -> list[dict[str, Any]]:
         """The most frequent categories: name and number of videos."""

@@ -129,6 +129,7 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
         known = serving.is_set()
         aside = behind_requests if known else _at_once
         loaded = aside(partial(load_release, root, release_id, verify=not known, trusted=known))
+        aside(loaded.touch)
         since = open_store(store_url, namespace=f"{release_id}:{new_id()[:8]}")
         store = LayeredStore(loaded.viewer_states(), since)
         growing = GrowingRelease(aside(partial(go_live, loaded, store, fill_store=False, of_now=True)))

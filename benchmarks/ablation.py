@@ -117,7 +117,7 @@ class Bench:
         material = self.material
         ranker = train.train(config.ranker, material.schema, material.catalogue, hidden.data(self.data))
         with TemporaryDirectory() as folder:
-            export.export(ranker, Path(folder))
+            export.export(ranker, Path(folder), material.catalogue)
             scorer = Scorer.load(Path(folder), material.catalogue)
         parts = {spec.name: getattr(scorer, spec.name) for spec in fields(scorer)}
         loaded = replace(self.loaded, scorer=BlindScorer(**parts, hidden=hidden))

@@ -24,7 +24,7 @@ from core import release, rng
 from data.catalogue import Catalogue
 from pipelines import spaces
 from pipelines.spaces import Space
-from ranking.export import TABLES as RANKER_TABLES
+from ranking.scorer import VIDEOS, own_vectors, write_videos
 from retrieval import index as indexes
 from retrieval.config import IndexConfig
 from retrieval.cowatch import CoWatch
@@ -56,7 +56,7 @@ def enlarge(var_dir: Path, source: Space, num_videos: int) -> Space:
 
 def _write(base: Path, path: Path, num_videos: int) -> None:
     """All files of the release, the ones with a row per video made longer."""
-    shutil.copytree(base, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(release.MANIFEST, search.FILE))
+    shutil.copytree(base, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(release.MANIFEST, search.FILE, VIDEOS))
     catalogue = Catalogue.load(base / releases.CATALOGUE)
     random = rng.stream(1, "enlarged")
     sibling_M = random.integers(0, len(catalogue), num_videos - len(catalogue))
@@ -66,12 +66,8 @@ def _write(base: Path, path: Path, num_videos: int) -> None:
     np.save(path / VECTORS, vectors)
     indexes.build(vectors, IndexConfig()).save(path / releases.INDEX)
     _lengthen(base / releases.VIDEO_STATE, path / releases.VIDEO_STATE, "counts", lambda counts: counts[sibling_M])
-    _lengthen(
-        base / RANKER_TABLES,
-        path / RANKER_TABLES,
-        "video",
-        lambda videos: np.zeros((len(sibling_M), videos.shape[1]), np.float32),
-    )
+    learned = own_vectors(base)
+    write_videos(path, larger, np.concatenate([learned, np.zeros((len(sibling_M), learned.shape[1]), np.float32)]))
     neighbours = CoWatch.load(base)
     fill = ((0, len(sibling_M)), (0, 0))
     CoWatch(np.pad(neighbours.rows_VN, fill, constant_values=-1), np.pad(neighbours.weights_VN, fill)).save(path)

@@ -76,11 +76,18 @@ class Crowd:
         idle = self._idle[source]
         while idle and idle[-1][0].at_eof():  # the service ends connections that nobody used for a while
             idle.pop()[1].close()
-        connection = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", self._port, local_addr=(source, 0))
+        kept = bool(idle)
+        connection = idle.pop() if kept else await asyncio.open_connection("127.0.0.1", self._port, local_addr=(source, 0))
         reader, writer = connection
         try:
             writer.write(_request(visit))
-            head = await reader.readuntil(b"\r\n\r\n")
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (ConnectionError, asyncio.IncompleteReadError) as error:
+                if visit.body or not kept or getattr(error, "partial", b""):
+                    raise
+                writer.close()  # ended at this very moment, because nobody had used it: clients ask again (RFC 9112, 9.3.1)
+                return await self._ask(visit, source)
             length = re.search(rb"content-length: (\d+)", head)
             body = await reader.readexactly(int(length.group(1)) if length else 0)
         except BaseException:

@@ -46,7 +46,7 @@ from pipelines import spaces
 from pipelines.gates.questions import snapshot_of
 from pipelines.lab import measures as lab_measures
 from pipelines.spaces import Space
-from ranking.export import TABLES as RANKER_TABLES
+from ranking.scorer import own_vectors, write_videos
 from retrieval import index as indexes
 from retrieval.config import IndexConfig
 from retrieval.cowatch import CoWatch
@@ -129,9 +129,10 @@ def write_without(loaded: LoadedRelease, rows: NDArray[np.int64], path: Path) ->
     vectors = loaded.video_VD[kept]
     np.save(path / VECTORS, vectors)
     indexes.build(vectors, IndexConfig()).save(path / releases.INDEX)
-    for file, name in ((TABLES, "raw"), (RANKER_TABLES, "video"), (releases.VIDEO_STATE, "counts")):
+    for file, name in ((TABLES, "raw"), (releases.VIDEO_STATE, "counts")):
         tensors = load_file(path / file)
         save_file(tensors | {name: np.ascontiguousarray(tensors[name][kept])}, path / file)
+    write_videos(path, smaller, own_vectors(loaded.path)[kept])
     place = np.full(len(loaded.catalogue) + 1, -1, dtype=np.int32)
     place[kept] = np.arange(len(kept))
     neighbours = place[loaded.cowatch.rows_VN[kept]]

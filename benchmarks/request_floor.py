@@ -41,7 +41,7 @@ from features.layered_store import LayeredStore
 from features.redis_store import RedisStore
 from pipelines import spaces
 from pipelines.spaces import Space
-from ranking.export import GRAPH
+from ranking.scorer import GRAPH
 from retrieval import index as indexes
 from retrieval.config import IndexConfig
 from serving.activity import LiveActivity

@@ -2,7 +2,8 @@
 
 A *row* is a position in the id-sorted catalogue; tables, vectors and the index are all in row order. Categorical attributes are
 codes into a vocabulary whose code 0 is "unknown". A catalogue may carry labels: the probability, per question, that a video is
-such. Torch-free; saved as Parquet inside a release.
+such. Torch-free. Saved inside a release as one Arrow file, which is mapped: opening it copies next to nothing, and processes
+that open the same one share its memory.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from core import columns as c
@@ -83,11 +85,6 @@ class Catalogue:
     @staticmethod
     def coded(videos: pl.DataFrame, vocabularies: tuple[Vocabulary, ...]) -> "Catalogue":
         """With vocabularies that exist already: what they do not have counts as unknown."""
-        width = int(videos[c.CONTENT].list.len().max() or 0)  # type: ignore[arg-type]
-        content = np.zeros((len(videos), width), dtype=np.float32)
-        if width:
-            known = videos[c.CONTENT].list.len().fill_null(0).to_numpy() == width
-            content[known] = videos[c.CONTENT].filter(pl.Series(known)).explode().to_numpy().reshape(-1, width)
         codes = [v.encode(videos[name]) for v, name in zip(vocabularies, _VIDEO_CODES, strict=True)]
         return Catalogue(
             frame=videos,
@@ -96,7 +93,7 @@ class Catalogue:
             vocabularies=vocabularies,
             duration_s=videos[c.DURATION_S].fill_null(0).to_numpy(),
             uploaded_at=videos[c.UPLOADED_AT].fill_null(0).to_numpy(),
-            content=content,
+            content=_content(videos[c.CONTENT]),
         )
 
     @property
@@ -120,13 +117,43 @@ class Catalogue:
         return lookup(self.video_ids, video_ids)
 
     def save(self, path: Path) -> None:
-        """Write to one Parquet file."""
-        self.frame.write_parquet(path)
+        """Write to one Arrow file."""
+        table = self.frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
+        with pa.ipc.new_file(str(path), schema := _mappable(table.schema)) as file:
+            file.write_table(
+                table.cast(schema), max_chunksize=max(len(table), 1)
+            )  # columns of several would be copied together
 
     @staticmethod
     def load(path: Path) -> "Catalogue":
         """The inverse of `save`; vocabularies follow from the frame."""
-        return Catalogue.of(pl.read_parquet(path))
+        return Catalogue.of(read_frame(path))
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """The frame that `Catalogue.save` wrote, mapped. Raises OSError or pyarrow's own where it is no such file."""
+    frame = pl.from_arrow(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _mappable(schema: pa.Schema) -> pa.Schema:
+    """The schema in which Polars takes every column as it lies: strings as views."""
+    fields = [field.with_type(pa.string_view()) if pa.types.is_large_string(field.type) else field for field in schema]
+    return pa.schema(fields)
+
+
+def _content(column: pl.Series) -> NDArray[np.float32]:
+    """[V, C] the vectors as they lie in the column; where some are missing, a copy with zeros for them."""
+    length = column.list.len().fill_null(0).to_numpy()
+    width = int(length.max(initial=0))
+    if width and (length == width).all():
+        return column.explode().to_numpy().reshape(-1, width)
+    content = np.zeros((len(column), width), dtype=np.float32)
+    if width:
+        known = length == width
+        content[known] = column.filter(pl.Series(known)).explode().to_numpy().reshape(-1, width)
+    return content
 
 
 @dataclass(frozen=True)

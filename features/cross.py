@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import columns as c
+from core.blocks import blocks
 from data.catalogue import Catalogue, ViewerTable
 from features.definitions import DAYPARTS, Definitions, code_sizes, length_bucket
 from features.facts import Codes, Doubles, Facts
@@ -134,9 +135,9 @@ def _overlap(history_BL: Codes, video_BK: Codes, codes: Codes) -> _Overlap:
 def _columns(catalogue: Catalogue, viewers: ViewerTable) -> _Columns:
     # Each on its own: taking rows out of a strided column would copy the whole of it first.
     category, channel, language = np.ascontiguousarray(catalogue.codes.T)
-    norm = np.linalg.norm(catalogue.content.astype(np.float64), axis=1, keepdims=True)
-    unit = np.divide(catalogue.content, norm, out=np.zeros(catalogue.content.shape), where=norm > 0)
-    content = np.rint(unit * _CONTENT_SCALE).astype(np.int16)
+    content, norm = np.empty(catalogue.content.shape, dtype=np.int16), np.empty(len(catalogue))
+    for rows in blocks(len(catalogue)):
+        content[rows], norm[rows] = _rounded(catalogue.content[rows])
     spoken = viewers.vocabularies[c.VIEWER_ATTRIBUTES.index(c.LANGUAGE)].values
     written = {value: code for code, value in enumerate(catalogue.vocabularies[2].values) if code}
     return _Columns(
@@ -144,5 +145,13 @@ def _columns(catalogue: Catalogue, viewers: ViewerTable) -> _Columns:
         language=language,
         viewer_language=np.array([written.get(value, -1) for value in spoken], dtype=np.int32),
         content=content,
-        norm=np.sqrt((content.astype(np.float64) ** 2).sum(axis=1)),
+        norm=norm,
     )
+
+
+def _rounded(content_NC: Floats) -> tuple[NDArray[np.int16], Doubles]:
+    """Unit vectors · 2⁹, rounded, and their lengths."""
+    length = np.linalg.norm(content_NC.astype(np.float64), axis=1, keepdims=True)
+    unit = np.divide(content_NC, length, out=np.zeros(content_NC.shape), where=length > 0)
+    rounded = np.rint(unit * _CONTENT_SCALE)
+    return rounded.astype(np.int16), np.sqrt((rounded**2).sum(axis=1))

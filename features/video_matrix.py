@@ -16,6 +16,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from core.blocks import blocks
 from data.catalogue import Catalogue
 from features.definitions import Definitions
 from features.facts import Codes, VideoFacts
@@ -66,8 +67,8 @@ class VideoMatrix:
 
     def warm(self, at: int) -> None:
         """Bring every row up to date, block by block."""
-        for begin in range(0, len(self._period_V), _BLOCK):
-            self.refresh(np.arange(begin, min(begin + _BLOCK, len(self._period_V)), dtype=np.int32), at)
+        for rows in blocks(len(self._period_V), _BLOCK):
+            self.refresh(np.arange(rows.start, rows.stop, dtype=np.int32), at)
 
     def over(self, catalogue: Catalogue, state: VideoState) -> "VideoMatrix":
         """Over a catalogue with more videos at its end, and its state; what is known of the others stays known."""

@@ -1,8 +1,9 @@
-"""A trained ranker → three files of a release that the server reads without torch.
+"""A trained ranker → four files of a release that the server reads without torch.
 
     ranker.onnx                 viewer [B, X], numbers [B, K, F], video [B, K, S], cross [B, K, C] → logits [B, K, H]; B and K
                                 free; normalises viewer and numbers; video is [content, normalised | its vector | its codes']
-    ranker_tables.safetensors   `video` [V, E], `codes` [T, d]
+    ranker_tables.safetensors   `codes` [T, d]
+    ranker_videos.npy           [V, S] the videos of a catalogue as the graph reads them
     ranker.json                 heads, layout, normalisation statistics (copies, for people and monitoring), calibration,
                                 position curve, held-out figures, config with the utility formula
 
@@ -19,19 +20,20 @@ import torch
 from safetensors.numpy import save_file
 
 from core import config as configs
+from data.catalogue import Catalogue
 from ranking.graph import ServingGraph
 from ranking.model import Network, Ranker
+from ranking.scorer import FACTS, GRAPH, TABLES, write_videos
 
-GRAPH, TABLES, FACTS = "ranker.onnx", "ranker_tables.safetensors", "ranker.json"
 
-
-def export(ranker: Ranker, path: Path) -> None:
-    """Write the three files into the directory `path`."""
+def export(ranker: Ranker, path: Path, catalogue: Catalogue) -> None:
+    """Write the four files into the directory `path`; the catalogue is the one that it was trained on."""
     embedder = ranker.model.embedder
     _graph(ranker.model.network, path / GRAPH)
     codes = embedder.codes.weight.detach().cpu().numpy()
-    save_file({"video": embedder.video.weight.cpu().numpy().copy(), "codes": codes.copy()}, path / TABLES)
+    save_file({"codes": codes.copy()}, path / TABLES)
     (path / FACTS).write_text(json.dumps(facts(ranker), indent=1, sort_keys=True))
+    write_videos(path, catalogue, embedder.video.weight.detach().cpu().numpy())
 
 
 def facts(ranker: Ranker) -> dict[str, object]:
@@ -55,8 +57,7 @@ def _graph(network: Network, path: Path) -> None:
     columns = network.columns
     graph = ServingGraph(network.cpu().eval())
     of_cross = columns.cross_fields * columns.code_dim
-    of_video = columns.candidate_width - columns.pair_numbers - of_cross
-    widths = {"numbers": columns.pair_numbers, "video": of_video, "cross": of_cross}
+    widths = {"numbers": columns.pair_numbers, "video": columns.video_width, "cross": of_cross}
     example = (torch.zeros(2, columns.viewer_width), *(torch.zeros(2, 3, width) for width in widths.values()))
     free = {name: {0: "B", 1: "K"} for name in (*widths, "logits")}
     with warnings.catch_warnings():

@@ -65,6 +65,11 @@ class Layout:
         """Y"""
         return self.candidate_numbers + self.video_dim + len(self.candidate_offsets) * self.code_dim
 
+    @property
+    def video_width(self) -> int:
+        """S: of Y, what never changes of a video."""
+        return self.content_dim + self.video_dim + self.video_fields * self.code_dim
+
 
 def layout(schema: FeatureSchema, config: RankerConfig) -> Layout:
     """The layout that `schema` and `config` imply."""

@@ -1,21 +1,20 @@
 """The ranker's table of videos: a row for each, asked for by hundreds at a time; in memory, or in a file behind a cache.
 
-A row holds all that never changes of a video (`ranking.scorer`). While all of them fit, they are one array. Where they do not,
-`Cached` keeps those in memory that are asked for most often (`embeddings.cache`, with counts that fade), and reads the others
-from a file of this process alone. Both give the same numbers.
+A row holds all that never changes of a video (`ranking.scorer`). While all of them fit, they are one array, a mapping of the
+file. Where they do not, `Cached` keeps those in memory that are asked for most often (`embeddings.cache`, with counts that
+fade), and reads the others from the file. Both give the same numbers.
 
 Shape legend: V videos, N rows asked for, S numbers in a row.
 """
 
-import tempfile
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core import tensors
 from embeddings.cache import FREQUENCY, Cache, CacheStats
 from embeddings.host_table import HostTable
 
@@ -45,6 +44,10 @@ class Rows(Protocol):
         """Copies of rows of any shape, none negative. […, S]"""
         ...
 
+    def touch(self) -> None:
+        """Have all of them at hand (`core.tensors.touch`), where that is meant."""
+        ...
+
     def longer(self, newer_NS: Floats) -> "Rows":
         """The table with more rows at its end; what it was stays as it is."""
         ...
@@ -71,28 +74,25 @@ class Whole:
         """See Rows."""
         return self.values_VS.take(rows, axis=0)
 
+    def touch(self) -> None:
+        """See Rows."""
+        tensors.touch(self.values_VS)
+
     def longer(self, newer_NS: Floats) -> "Whole":
         """See Rows."""
         return Whole(np.concatenate([self.values_VS, newer_NS]))
 
 
 class Cached:
-    """The rows asked for most often in memory, all of them in a file that ends with this process. Safe for many threads.
+    """The rows asked for most often in memory, all of them in a file. Safe for many threads.
 
     Rows that came later are in memory: uploads since a release are few, and asked for at once.
     """
 
-    def __init__(self, values_VS: Floats, capacity: int) -> None:
-        """Write the file, and forget the array.
-
-        Raises:
-            ConfigError: no room for a row.
-        """
-        with tempfile.TemporaryDirectory(prefix="upnext-rows-") as folder:  # an open file outlives its name
-            table = HostTable.create(Path(folder) / "rows.npy", *values_VS.shape)
-            table.write(np.arange(len(values_VS)), values_VS)
+    def __init__(self, table: HostTable, capacity: int) -> None:
+        """Over the file; at most `capacity` of its rows are kept. Raises ConfigError: no room for a row."""
         self._cache, self._asking = Cache(table, capacity, FREQUENCY), threading.Lock()
-        self._newer_NS = values_VS[:0].copy()
+        self._newer_NS = np.empty((0, table.dim), dtype=np.float32)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -119,6 +119,9 @@ class Cached:
             found[old] = self._cache.lookup(wanted[old])
         found[~old] = self._newer_NS[wanted[~old] - num_old]
         return found.reshape(*rows.shape, self.shape[1])
+
+    def touch(self) -> None:
+        """See Rows: there is too little memory for all."""
 
     def longer(self, newer_NS: Floats) -> "Cached":
         """See Rows. Both share one cache."""

@@ -7,7 +7,8 @@
 
 A head that the log could not train is absent. Without a click head (a log without impressions) like and dislike are given a
 click, since nothing better can be known. Gathers embeddings with numpy, then runs the network in ONNX Runtime on one thread.
-What never changes of a video (its own vector, those of its category, channel and language) lies side by side: one gather.
+What never changes of a video (its content, its own vector, those of its category, channel and language) lies side by side in a
+file of the release, which is mapped: one gather, and processes that open the same release share it.
 
 Shape legend as in `ranking.layout`; H heads.
 """
@@ -23,8 +24,10 @@ from numpy.typing import NDArray
 
 from core import config as configs
 from core import tensors
+from core.blocks import blocks
 from core.errors import BadInput, ReleaseRefused
 from data.catalogue import Catalogue
+from embeddings.host_table import HostTable
 from features.schema import FeatureBatch
 from ranking import layout as lay
 from ranking.calibrate import Curve
@@ -33,6 +36,7 @@ from ranking.layout import Layout
 from ranking.rows import Cached, Rows, Whole
 
 Floats = NDArray[np.float32]
+GRAPH, TABLES, FACTS, VIDEOS = "ranker.onnx", "ranker_tables.safetensors", "ranker.json", "ranker_videos.npy"
 _INPUTS = {"viewer", "numbers", "video", "cross"}
 _LARGEST = 65_536
 """Most candidates per run of the network, which bounds memory in offline evaluation."""
@@ -58,29 +62,43 @@ class Scorer:
 
     @staticmethod
     def load(release_dir: Path, catalogue: Catalogue, *, threads: int = 1, rows_in_memory: int = 0) -> "Scorer":
-        """Open the three files that `ranking.export` wrote.
+        """Open the four files that `ranking.export` wrote.
 
         Args:
             release_dir: where they are.
             catalogue: of the same release.
             threads: of the network.
-            rows_in_memory: videos whose rows are kept in memory, the others in a file; 0 keeps all.
+            rows_in_memory: videos whose rows are kept in memory, the others read when asked for; 0 maps all.
 
         Raises:
             ReleaseRefused: a file is missing or broken, or it was trained for another catalogue.
         """
         try:
-            facts = json.loads((release_dir / "ranker.json").read_text())
-            tables = tensors.mapped(release_dir / "ranker_tables.safetensors")
-            session = _session(release_dir / "ranker.onnx", threads)
-            scorer = _assemble(facts, tables, session, catalogue, rows_in_memory)
+            facts, codes_TD = _trained(release_dir)
+            videos = Cached(HostTable(release_dir / VIDEOS), rows_in_memory) if rows_in_memory else _mapped(release_dir)
+            scorer = _assemble(facts, codes_TD, videos, _session(release_dir / GRAPH, threads))
         except ReleaseRefused:
             raise
         except Exception as error:
             raise ReleaseRefused(f"the ranker in {release_dir} cannot be opened: {error}") from error
-        if not all(np.isfinite(table).all() for table in tables.values()):
+        if videos.shape != (len(catalogue), scorer.columns.video_width):
+            raise ReleaseRefused(
+                f"the ranker knows {videos.shape[0]} videos by {videos.shape[1]} numbers; the catalogue has {len(catalogue)}, "
+                f"and its network wants {scorer.columns.video_width}"
+            )
+        if not np.isfinite(codes_TD).all():
             raise ReleaseRefused(f"the ranker's tables in {release_dir} hold values that are not finite")
         return scorer
+
+    def require_videos(self, catalogue: Catalogue) -> None:
+        """Read the table of videos through: numbers, and those of this catalogue. Raises ReleaseRefused."""
+        own = slice(self.columns.content_dim, self.columns.content_dim + self.columns.video_dim)
+        for rows in blocks(len(catalogue)):
+            found = self.videos.take(np.arange(rows.start, rows.stop, dtype=np.int32))
+            if not np.isfinite(found).all():
+                raise ReleaseRefused("the ranker's table of videos holds values that are not finite")
+            if not np.array_equal(found, self._rows(catalogue, rows, found[:, own])):
+                raise ReleaseRefused("the ranker's table of videos was made from another catalogue")
 
     def score(self, batch: FeatureBatch, affinity_BK: Floats) -> dict[str, Floats]:
         """Scores by head, each f32[B, K]; the meaning of each is at the top of this file.
@@ -102,8 +120,7 @@ class Scorer:
     def with_videos(self, new: Catalogue) -> "Scorer":
         """The ranker with rows for videos that it never saw at their end: content and codes, and a zero vector of their own."""
         own = np.zeros((len(new), self.columns.video_dim), dtype=np.float32)
-        rows = _of_videos(new, own, self.codes_TD, self.columns, self.content_mean, self.content_std)
-        return replace(self, videos=self.videos.longer(rows))
+        return replace(self, videos=self.videos.longer(self._rows(new, slice(0, len(new)), own)))
 
     def logits(self, batch: FeatureBatch, affinity_BK: Floats) -> Floats:
         """Uncalibrated output of the network. [B, K, H]"""
@@ -134,6 +151,10 @@ class Scorer:
         codes = self.codes_TD[lay.viewer_codes(batch, self.columns)].reshape(len(history), -1)
         return np.concatenate([batch.viewer.dense_BF, bag, codes], axis=1, dtype=np.float32)
 
+    def _rows(self, catalogue: Catalogue, rows: slice, own_NE: Floats) -> Floats:
+        """See `Scorer.videos`."""
+        return _of_videos(catalogue, rows, own_NE, self.codes_TD, self.columns, (self.content_mean, self.content_std))
+
     def _candidate(self, batch: FeatureBatch, affinity_BK: Floats) -> dict[str, Floats]:
         """The candidates' columns in three pieces, by input of the network. [B, K, …] each"""
         rows, crossed = batch.video_BK, lay.cross_codes(batch, self.columns)
@@ -145,25 +166,56 @@ class Scorer:
         }
 
 
-def _assemble(
-    facts: dict[str, Any], tables: dict[str, Floats], session: ort.InferenceSession, catalogue: Catalogue, rows_in_memory: int
-) -> Scorer:
+def write_videos(release_dir: Path, catalogue: Catalogue, own_VE: Floats) -> None:
+    """Write the table of videos beside the ranker's other files.
+
+    Args:
+        release_dir: where they are.
+        catalogue: of the same release.
+        own_VE: what the ranker learned of each video itself; zeros for those that it never saw.
+    """
+    facts, codes_TD = _trained(release_dir)
+    columns, numbers = _columns(facts)
+    shape = len(catalogue), columns.video_width
+    table = np.lib.format.open_memmap(release_dir / VIDEOS, mode="w+", dtype=np.float32, shape=shape)
+    for rows in blocks(len(catalogue)):
+        table[rows] = _of_videos(catalogue, rows, own_VE[rows], codes_TD, columns, numbers)
+    table.flush()
+
+
+def own_vectors(release_dir: Path) -> Floats:
+    """[V, E] what the ranker learned of each video itself."""
+    columns, _ = _columns(_trained(release_dir)[0])
+    return tensors.mapped_npy(release_dir / VIDEOS)[:, columns.content_dim : columns.content_dim + columns.video_dim]
+
+
+def _trained(release_dir: Path) -> tuple[dict[str, Any], Floats]:
+    return json.loads((release_dir / FACTS).read_text()), tensors.mapped(release_dir / TABLES)["codes"]
+
+
+def _columns(facts: dict[str, Any]) -> tuple[Layout, tuple[Floats, Floats]]:
+    """The layout, and what content is normalised by: mean and deviation."""
+    columns, numbers = configs.from_dict(Layout, facts["layout"]), facts["normalisation"]
+    mean, std = (np.array(numbers[f"candidate_{name}"], dtype=np.float32)[columns.pair_numbers :] for name in ("mean", "std"))
+    return columns, (mean, std)
+
+
+def _mapped(release_dir: Path) -> Whole:
+    return Whole(tensors.mapped_npy(release_dir / VIDEOS))
+
+
+def _assemble(facts: dict[str, Any], codes_TD: Floats, videos: Rows, session: ort.InferenceSession) -> Scorer:
     if {found.name for found in session.get_inputs()} != _INPUTS:
         raise ReleaseRefused("the ranker was exported by an earlier version of this program: train a new release")
-    columns, videos = configs.from_dict(Layout, facts["layout"]), tables["video"]
-    if len(videos) != len(catalogue):
-        raise ReleaseRefused(f"the ranker knows {len(videos)} videos and the catalogue has {len(catalogue)}")
-    numbers = facts["normalisation"]
-    mean, std = (np.array(numbers[f"candidate_{name}"], dtype=np.float32)[columns.pair_numbers :] for name in ("mean", "std"))
-    rows_VS = _of_videos(catalogue, videos, tables["codes"], columns, mean, std)
+    columns, (mean, std) = _columns(facts)
     return Scorer(
         heads=tuple(facts["heads"]),
         combine=configs.from_dict(RankerConfig, facts["config"]).combine,
         columns=columns,
-        videos=Cached(rows_VS, rows_in_memory) if rows_in_memory else Whole(rows_VS),
+        videos=videos,
         content_mean=mean,
         content_std=std,
-        codes_TD=tables["codes"],
+        codes_TD=codes_TD,
         curves={head: configs.from_dict(Curve, curve) for head, curve in facts["curves"].items()},
         watch_scale=float(facts["watch_scale"]),
         session=session,
@@ -171,11 +223,12 @@ def _assemble(
 
 
 def _of_videos(
-    catalogue: Catalogue, own_VE: Floats, codes_TD: Floats, columns: Layout, mean_C: Floats, std_C: Floats
+    catalogue: Catalogue, rows: slice, own_NE: Floats, codes_TD: Floats, columns: Layout, numbers: tuple[Floats, Floats]
 ) -> Floats:
-    """See `Scorer.videos`."""
-    of_codes = codes_TD[lay.video_codes(catalogue, columns)].reshape(len(catalogue), -1)
-    return np.concatenate([lay.normalised(catalogue.content, mean_C, std_C), own_VE, of_codes], axis=1)
+    """See `Scorer.videos`. [N, S]"""
+    codes_NF = lay.video_codes(catalogue, columns)[rows]
+    content_NC = lay.normalised(catalogue.content[rows], *numbers)
+    return np.concatenate([content_NC, own_NE, codes_TD[codes_NF].reshape(len(codes_NF), -1)], axis=1, dtype=np.float32)
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

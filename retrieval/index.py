@@ -23,7 +23,7 @@ import faiss  # its stubs lag behind its search parameters
 import numpy as np
 from numpy.typing import NDArray
 
-from core import rng
+from core import rng, tensors
 from core.errors import BadInput, IndexRefused, ReleaseRefused
 from retrieval.config import IndexConfig
 
@@ -106,6 +106,12 @@ class VectorIndex:
         rows = np.concatenate([rows_BK, np.where(newer_BK >= 0, newer_BK + self.num, -1)], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, : scores_BK.shape[1]]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1).astype(np.int32)
+
+    def touch(self) -> None:
+        """Have the vectors at hand that are scored exactly, thousands for each search (`core.tensors.touch`)."""
+        if self.kind == IVFPQ:
+            flat: Any = faiss.downcast_index(self.index.refine_index)
+            tensors.touch(faiss.rev_swig_ptr(flat.get_xb(), self.num * self.dim))
 
     def save(self, path: Path) -> None:
         """Write `path` and, beside it, `<stem>.json` with what the index was measured to be.

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from core import config as configs
 from core import release, tensors
+from core.blocks import blocks
 from core.errors import ReleaseRefused
-from data.catalogue import Catalogue, ViewerTable, Vocabulary
+from data.catalogue import Catalogue, ViewerTable, Vocabulary, read_frame
 from features import states, video_state
 from features.definitions import Definitions, default_definitions, schema_hash
 from features.schema import FeatureSchema, Floats
@@ -42,7 +43,7 @@ from serving.stages import FeatureReader, Filter
 from serving.suppressed import Suppressed
 from serving.thompson import ThompsonRecommender
 
-CATALOGUE, VIEWERS, INDEX = "catalogue.parquet", "viewers.parquet", "index.faiss"
+CATALOGUE, VIEWERS, INDEX = "catalogue.arrow", "viewers.parquet", "index.faiss"
 SCHEMA, LINEAGE = "feature_schema.json", "lineage.json"
 VIEWER_STATES, VIDEO_STATE = states.FILE, video_state.FILE
 VOCABULARIES, REMOVED = "vocabularies.json", "removed_videos.npy"
@@ -78,6 +79,12 @@ class LoadedRelease:
     lineage: dict[str, Any] = field(default_factory=dict)
     removed_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Videos that had been taken down by the log's end."""
+
+    def touch(self) -> None:
+        """Have at hand what pages look up at random places of mapped files."""
+        tensors.touch(self.video_VD)
+        self.scorer.videos.touch()
+        self.index.touch()
 
     def viewer_states(self) -> ViewerStates:
         """Viewers' features at the log's end, read from disk now: for the bulk load of a store."""
@@ -232,7 +239,7 @@ def open_catalogue(path: Path) -> Catalogue:
     if not (path / VOCABULARIES).is_file():
         return Catalogue.load(path / CATALOGUE)
     vocabularies = tuple(Vocabulary(tuple(values)) for values in json.loads((path / VOCABULARIES).read_text()))
-    return Catalogue.coded(pl.read_parquet(path / CATALOGUE), vocabularies)
+    return Catalogue.coded(read_frame(path / CATALOGUE), vocabularies)
 
 
 def _removed_ids(path: Path) -> NDArray[np.int64]:
@@ -268,10 +275,12 @@ def _check_shapes(loaded: LoadedRelease) -> None:
 def _check_numbers(loaded: LoadedRelease) -> None:
     """Numbers that are numbers, neighbours that there are, and what `serving.verification` asks of files."""
     num_videos, vectors = len(loaded.catalogue), loaded.video_VD
-    _refuse(not np.isfinite(vectors).all(), "video vectors that are not finite")
-    norms = np.linalg.norm(vectors, axis=1)
-    _refuse(bool((np.abs(norms - 1) > 1e-3).any()), "video vectors that are not of unit length")
+    for rows in blocks(num_videos):
+        _refuse(not np.isfinite(vectors[rows]).all(), "video vectors that are not finite")
+        wrong = np.abs(np.linalg.norm(vectors[rows], axis=1) - 1) > 1e-3
+        _refuse(bool(wrong.any()), "video vectors that are not of unit length")
     _refuse(int(loaded.cowatch.rows_VN.max(initial=-1)) >= num_videos, "neighbours that are not in the catalogue")
+    loaded.scorer.require_videos(loaded.catalogue)
     if num_videos:
         verification.check_files(loaded)
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import rng
+from core.blocks import blocks
 from core.errors import ReleaseRefused
 from core.policy import Policy, Request, Slate
 from retrieval.encoder import VideoEncoder
@@ -36,7 +37,7 @@ Ids = NDArray[np.int64]
 MIN_NEAREST, MIN_PAGES = 0.1, 0.1
 """On the tiny world, releases of two seeds agree by .63 and .67. Shuffled video vectors leave .03 and .22 (pages have other
 sources, too); a ranker whose video vectors are shuffled leaves pages at .77, and is not found here."""
-_QUERIES, _NEAREST = 32, 100
+_QUERIES, _NEAREST, _AT_ONCE = 32, 100, 4
 _LOST = 0.05
 """Recall that an index may lack of what it had when it was built."""
 _NO_DIFFERENCE = 4e-3
@@ -54,11 +55,14 @@ def recall(index: VectorIndex, video_VD: Floats) -> float:
     query_QD = video_VD[chosen].sum(axis=1)
     k = min(_NEAREST, max(len(video_VD) // 4, 1))
     _, found_QK = index.search(query_QD, k)
-    score_QV = query_QD @ video_VD.T
-    bound_Q = np.array([np.partition(score_V, len(video_VD) - k)[len(video_VD) - k] for score_V in score_QV])
     known = (found_QK >= 0) & (found_QK < len(video_VD))
-    score_QK = np.where(known, np.take_along_axis(score_QV, np.where(known, found_QK, 0), axis=1), -np.inf)
-    return float((score_QK >= bound_Q[:, None] - _NO_DIFFERENCE).mean())
+    reached = []
+    for some in blocks(_QUERIES, _AT_ONCE):
+        score_QV = query_QD[some] @ video_VD.T
+        bound_Q = np.array([np.partition(score_V, len(video_VD) - k)[len(video_VD) - k] for score_V in score_QV])
+        score_QK = np.take_along_axis(score_QV, np.where(known[some], found_QK[some], 0), axis=1)
+        reached.append(known[some] & (score_QK >= bound_Q[:, None] - _NO_DIFFERENCE))
+    return float(np.concatenate(reached).mean())
 
 
 def check_files(loaded: "LoadedRelease") -> None:

@@ -201,7 +201,7 @@ def two_stages(
             ranker = ranking.train(
                 config.files.ranker, bare.schema, bare.catalogue, RankingData(lists=lists), on_step=by_step(stage.advance)
             )
-            ranker_files.export(ranker, Path(folder))
+            ranker_files.export(ranker, Path(folder), bare.catalogue)
             order = Order(retrieved, Scorer.load(Path(folder), bare.catalogue), decided)
             order = order if judged is None else order.judged_by(judged, len(models) + 1)
         with stages("towers to the end") as stage:

@@ -36,7 +36,7 @@ _EDGES = (
 _FILES = {
     "towers": ("viewer_tower.onnx", "video_tower.onnx", "video_vectors.npy", "retrieval_tables.safetensors"),
     "index": ("index.faiss", "cowatch.safetensors", "search.sqlite"),
-    "ranker": ("ranker.onnx", "ranker_tables.safetensors", "ranker.json"),
+    "ranker": ("ranker.onnx", "ranker_tables.safetensors", "ranker_videos.npy", "ranker.json"),
     "features": ("feature_schema.json", "viewer_states.parquet", "video_state.safetensors"),
 }
 _SHOWN = 4

@@ -140,7 +140,7 @@ def train_ranker(job: Job, snapshot_id: str, rows: Sequence[str], towers: str) -
         material = _material(job, log, rows)
         learned = fit.ranking_data_from(material, job.config, first)
         ranker = fit.ranker_on(learned, material, job.config, job.advance)
-        export.export(ranker, folder)
+        export.export(ranker, folder, material.catalogue)
         job.note = ", ".join(ranker.heads)
 
     config = job.config

@@ -25,7 +25,7 @@ def write(path: Path, material: Material, towers: TwoTower, ranker: Ranker, conf
     catalogue, dataset = material.catalogue, material.dataset
     release_files.write_features(path, dataset, catalogue, material.viewers)
     tower_files.write(towers, catalogue, path, at=dataset.end_at)
-    ranker_files.export(ranker, path)
+    ranker_files.export(ranker, path, catalogue)
     release_files.write_index(path, path, dataset, catalogue, material.split, config.index)
     release_files.write_lineage(path, dataset, material.split, config, log_offset)
     return Staged.of(path)

@@ -1,6 +1,6 @@
 """The files of a release that follow from the log alone, or from vectors already written: no torch in here.
 
-catalogue.parquet viewers.parquet     ids, titles, attributes                      data.catalogue
+catalogue.arrow viewers.parquet       ids, titles, attributes                      data.catalogue
 vocabularies.json                     codes of categories, channels, languages     data.catalogue
 removed_videos.npy                    ids that were taken down by the log's end    serving.suppressed
 feature_schema.json                   columns, and the hash that code must match   features.definitions

@@ -44,6 +44,7 @@ from pipelines.releases import history, publish
 from pipelines.releases.files import Staged
 from pipelines.releases.history import Signed
 from pipelines.spaces import Space
+from ranking.scorer import own_vectors, write_videos
 from retrieval.encoder import FACTS, TABLES, VECTORS, VideoEncoder, raw_vectors
 from serving import verification
 from serving.fresh_videos import uploaded
@@ -51,7 +52,6 @@ from serving.live import go_live
 from serving.releases import LoadedRelease, load_release, open_files
 
 TARGETS = ("live", "candidate")
-RANKER_TABLES = "ranker_tables.safetensors"
 Rows = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
@@ -202,9 +202,9 @@ def _write_towers(path: Path, material: _Material) -> None:
 
 def _write_ranker(path: Path, material: _Material) -> None:
     """The ranker's own vectors of videos: zero for those that it never saw."""
-    tables = load_file(path / RANKER_TABLES)
-    nothing = np.zeros((len(material.catalogue), tables["video"].shape[1]), dtype=np.float32)
-    save_file(tables | {"video": _rows(tables["video"], material.old_rows, nothing)}, path / RANKER_TABLES)
+    learned = own_vectors(path)
+    nothing = np.zeros((len(material.catalogue), learned.shape[1]), dtype=np.float32)
+    write_videos(path, material.catalogue, _rows(learned, material.old_rows, nothing))
 
 
 def _rows(old: Floats, old_rows_V: Rows, new_VD: Floats) -> Floats:

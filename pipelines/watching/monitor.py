@@ -26,7 +26,7 @@ from core.inference import benjamini_hochberg
 from core.metrics import ece
 from data import dataset as datasets
 from data import versioning
-from data.catalogue import LABEL, Catalogue, ViewerTable
+from data.catalogue import LABEL, Catalogue, ViewerTable, read_frame
 from data.dataset import Dataset
 from data.labels import definitions as labels
 from features import offline
@@ -239,7 +239,7 @@ def open_log(space: Space) -> tuple[str, int, Dataset]:
 
 def with_labels(videos: pl.DataFrame, released: Path) -> pl.DataFrame:
     """Videos with the labels that a release serves, p(clickbait) and p(kids), where it has any; null for newer videos."""
-    known = pl.read_parquet(released / CATALOGUE).select(c.VIDEO_ID, cs.starts_with(LABEL))
+    known = read_frame(released / CATALOGUE).select(c.VIDEO_ID, cs.starts_with(LABEL))
     return videos.join(known, on=c.VIDEO_ID, how="left", maintain_order="left")
 
 

@@ -38,5 +38,5 @@ def trained(tmp_path_factory) -> Trained:
     data = planted.data(truth, 30_000)
     ranker = train.train(CONFIG, truth.schema, truth.videos, data)
     directory = tmp_path_factory.mktemp("ranker")
-    export.export(ranker, directory)
+    export.export(ranker, directory, truth.videos)
     return Trained(truth, data, ranker, directory, Scorer.load(directory, truth.videos))

@@ -117,7 +117,7 @@ def test_the_wrong_affinity_shape_is_refused(trained):
 def test_broken_releases_are_refused(trained, tmp_path):
     with pytest.raises(ReleaseRefused, match="200 videos"):
         Scorer.load(trained.directory, planted.catalogue(201))
-    for name in ("ranker.onnx", "ranker_tables.safetensors", "ranker.json"):
+    for name in ("ranker.onnx", "ranker_tables.safetensors", "ranker_videos.npy", "ranker.json"):
         copy = tmp_path / name.replace(".", "_")
         shutil.copytree(trained.directory, copy)
         (copy / name).write_bytes(b"broken")

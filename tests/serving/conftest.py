@@ -64,7 +64,7 @@ def _train(log, catalogue, viewers, path):
         disliked=unknown,
     )
     ranker = ranking.train(ranker_config.tiny(), built.schema, catalogue, RankingData(lists=lists))
-    ranker_files.export(ranker, path)
+    ranker_files.export(ranker, path, catalogue)
     return built.schema
 
 

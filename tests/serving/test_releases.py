@@ -84,8 +84,9 @@ def test_the_recommender_over_the_log_ranks_by_what_the_parts_say(release_files,
 
 @pytest.mark.parametrize(
     "name",
-    ["catalogue.parquet", "viewers.parquet", "index.faiss", "feature_schema.json", "lineage.json", "video_vectors.npy",
+    ["catalogue.arrow", "viewers.parquet", "index.faiss", "feature_schema.json", "lineage.json", "video_vectors.npy",
      "viewer_tower.onnx", "retrieval_tables.safetensors", "ranker.onnx", "ranker.json", "ranker_tables.safetensors",
+     "ranker_videos.npy",
      "cowatch.safetensors", "video_state.safetensors", "search.sqlite"],
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["gone", "garbage"])

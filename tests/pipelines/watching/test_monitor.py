@@ -15,6 +15,7 @@ from core import config as configs
 from core import release
 from core.clock import DAY_MS, stamp
 from core.errors import BadInput
+from data.catalogue import Catalogue
 from data.versioning import open_snapshot
 from experiments.canary import CanaryState, Phase
 from experiments.served import CANARY, read_canary
@@ -153,7 +154,7 @@ def test_labels_of_the_release_are_compared_like_any_feature(space, tmp_path):
     of = len(dataset.videos)
     kids = pl.Series("label_kids", [i * 7_919 % of / of for i in range(of)])  # not by age: new videos move every day
     released = dataset.videos.head(-1).with_columns(kids.head(-1), label_clickbait=pl.lit(0.5))
-    released.write_parquet(tmp_path / "catalogue.parquet")
+    Catalogue.of(released).save(tmp_path / "catalogue.arrow")
     labelled = replace(dataset, videos=monitoring.with_labels(dataset.videos, tmp_path))
     assert labelled.videos["label_kids"].to_list() == [*kids.head(-1), None]
     rows = observe(dataset.events, labelled.viewers, labelled.videos)
