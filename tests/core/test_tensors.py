@@ -1,8 +1,11 @@
+import resource
+import sys
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core.tensors import is_mapped, mapped, mapped_npy
+from core.tensors import is_mapped, mapped, mapped_npy, touch
 
 ARRAYS = {
     "floats": np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4),
@@ -51,3 +54,19 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     (tmp_path / "text").write_text("no arrays here, only words")
     with pytest.raises(ValueError, match="cut off"):
         mapped(tmp_path / "text")
+
+
+def faults(array):
+    """Pages of memory that a look at all of the array had to wait for."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    assert array.sum() == 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be asked for it")
+def test_an_array_that_was_touched_is_at_hand(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4_096, 4_096), dtype=np.uint8))
+    plain, touched = mapped_npy(tmp_path / "a.npy")[1_000:], mapped_npy(tmp_path / "a.npy")[1_000:]
+    touch(touched)
+    assert faults(touched) < faults(plain) / 4
+    assert is_mapped(touched)

@@ -120,6 +120,21 @@ def test_vectors_that_do_not_belong_are_refused(copy, change, words):
         open_files(copy)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows[:-1], "knows 59 videos"),
+        (lambda rows: rows[:, 1:], "its network wants"),
+        (lambda rows: np.where(np.arange(60)[:, None] == 7, np.nan, rows), "not finite"),
+        (lambda rows: np.roll(rows, 1, axis=0), "another catalogue"),
+    ],
+)
+def test_a_table_of_videos_that_does_not_belong_is_refused(copy, change, words):
+    np.save(copy / "ranker_videos.npy", change(np.load(copy / "ranker_videos.npy")).astype(np.float32))
+    with pytest.raises(ReleaseRefused, match=words):
+        open_files(copy)
+
+
 def test_another_feature_schema_is_refused_with_what_to_do(copy):
     (copy / releases.SCHEMA).write_text(json.dumps({"hash": "0" * 16}))
     with pytest.raises(ReleaseRefused, match="train a new release"):
