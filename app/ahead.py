@@ -11,7 +11,7 @@ from typing import Any
 from app.services import Follower, Live, Releases, Services
 from core.clock import SystemClock
 from serving.consumer import Consumer
-from serving.precomputed import Doings, Front, Hybrid, MadeFor, Shelf
+from serving.precomputed import Ahead, Doings, Front, MadeFor, Shelf
 from serving.releases import LINEAGE
 
 
@@ -49,7 +49,7 @@ class _Releases:
         if not own.config:
             return own
         made_for = MadeFor(own.release_id, own.config)
-        return replace(own, recommender=Hybrid(own.recommender, made_for, own.catalogue, own.visible, self._front))
+        return replace(own, ahead=Ahead(made_for, own.catalogue, own.visible, self._front).page)
 
 
 @dataclass(frozen=True)

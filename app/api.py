@@ -1,6 +1,7 @@
 """The JSON routes. They only translate: external ids in, slates out; every decision is made in `serving`.
 
-Pages are decided on a thread beside the event loop (`together`); everything else takes less than the way there and back.
+Pages are decided on a thread beside the event loop (`together`); everything else, pages made ahead of time too, takes less than
+the way there and back.
 """
 
 from dataclasses import replace
@@ -124,7 +125,9 @@ class Api:
     ) -> Response:
         allowed_ms = live.deadline_ms if deadline_ms is None else float(deadline_ms)
         request = replace(request, answer_by_s=http.state.arrived_s + allowed_ms / 1e3)
-        slate = await self._together.recommend(live, request, explain=explain, allowed_ms=allowed_ms)
+        slate = None if explain else live.ahead(request)
+        if slate is None:
+            slate = await self._together.recommend(live, request, explain=explain, allowed_ms=allowed_ms)
         if not preview:
             self._services.impressions.put([request], [slate])
         self._telemetry.page(slate, request.surface, request.at)

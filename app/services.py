@@ -63,6 +63,8 @@ class Live:
     """[V] what was taken down, as of now; None: nothing ever is."""
     config: str = ""
     """Fingerprint of the serving config that decides everybody's pages; empty while experiments treat viewers differently."""
+    ahead: Callable[[Request], Slate | None] = lambda request: None
+    """The page that was made for a request ahead of time and may be shown as it is; it has no features to give reasons by."""
     gone: Callable[[int], bool] = lambda video_id: False
     """Whether a video was taken down, be it in the catalogue or not."""
 

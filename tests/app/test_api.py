@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from app.schemas import MAX_K, Found, Receipt, SlateOut, Video, ViewersOut
@@ -31,6 +33,21 @@ def test_what_was_answered_is_what_is_logged(client, site):
 def test_a_preview_logs_nothing(client, site):
     assert client.get("/recommend", params={"preview": "true"}).status_code == 200
     assert site.impressions.shown == []
+
+
+def test_a_page_made_ahead_is_shown_unless_somebody_wants_reasons(client, site):
+    computed = site.releases.live.recommender
+
+    def ahead(request):
+        """Only viewer 3 has one."""
+        return replace(computed.recommend([request])[0], arm="ahead") if request.viewer_id == 3 else None
+
+    site.releases.live = replace(site.releases.live, ahead=ahead)
+    arms = [client.get("/recommend", params=asked).json()["arm"] for asked in (
+        {"viewer_id": "3"}, {"viewer_id": "4"}, {"viewer_id": "3", "explain": "true"},
+    )]  # fmt: skip
+    assert arms == ["ahead", "control", "control"]
+    assert [slate.arm for slate in site.impressions.shown] == arms
 
 
 def test_explain_says_why_and_how_long(client):

@@ -8,7 +8,7 @@ from core import events as ev
 from core.clock import ManualClock
 from core.policy import UP_NEXT, Request, Slate
 from serving import fakes
-from serving.precomputed import Doings, Facts, Front, Hybrid, MadeFor, Shelf, fill, room
+from serving.precomputed import Ahead, Doings, Facts, Front, MadeFor, Shelf, fill, room
 
 CATALOGUE = fakes.catalogue(40)
 CONFIG = "a config"
@@ -30,17 +30,6 @@ def slate(viewer, n=5, **changes):
     return replace(made, **changes)
 
 
-class Computer:
-    """Computes pages, and remembers for whom."""
-
-    def __init__(self):
-        self.asked = []
-
-    def recommend(self, requests, *, explain=False):
-        self.asked += [request.viewer_id for request in requests]
-        return [slate(0, request_id=request.request_id, arm="computed") for request in requests]
-
-
 @pytest.fixture
 def shelf(tmp_path):
     shelf = Shelf(tmp_path)
@@ -52,21 +41,24 @@ def shelf(tmp_path):
 
 
 class Site:
-    """A hybrid policy with everything that a test may want to change."""
+    """Pages made ahead, with everything that a test may want to change."""
 
     def __init__(self, shelf, release_id="r1", max_age_s=60.0, start=10):
-        self.clock, self.doings, self.computer = ManualClock(1_000_000), Doings(start), Computer()
+        self.clock, self.doings = ManualClock(1_000_000), Doings(start)
         self.removed = np.zeros(len(CATALOGUE), dtype=bool)
         self.front = Front(shelf, self.doings, self.clock, max_age_s)
-        self.hybrid = Hybrid(self.computer, MadeFor(release_id, CONFIG), CATALOGUE, self.visible, self.front)
+        self.ahead = Ahead(MadeFor(release_id, CONFIG), CATALOGUE, self.visible, self.front)
 
     def visible(self, rows):
         rows = rows[rows >= 0]
         return rows[~self.removed[rows]]
 
-    def ask(self, *viewers, explain=False, **changes):
-        requests = [replace(Request(f"q{viewer}", viewer, 77, k=4), **changes) for viewer in viewers]
-        return self.hybrid.recommend(requests, explain=explain)
+    def ask(self, *viewers, **changes):
+        """Their pages, None where one must be computed."""
+        return [self.ahead.page(replace(Request(f"q{viewer}", viewer, 77, k=4), **changes)) for viewer in viewers]
+
+    def shown(self, *viewers):
+        return [page is not None for page in self.ask(*viewers)]
 
     def do(self, offset, *events):
         self.doings.apply(ev.to_table(events))
@@ -90,25 +82,21 @@ def test_a_page_made_ahead_is_the_page_that_was_made(shelf):
         head: values[:4].tolist() for head, values in made.scores.items()
     }
     assert (shown.release_id, shown.arm, shown.feature_hash, shown.degraded) == ("r1", "control", None, ())
-    assert site.computer.asked == []
+    assert list(shown.stage_ms) == ["precomputed"]
 
 
-def test_a_batch_is_answered_in_order_whoever_has_a_page(shelf):
-    site = Site(shelf)
-    shown = site.ask(3, 4, 9, 100)
-    assert [(found.request_id, found.arm) for found in shown] == [
-        ("q3", "control"), ("q4", "computed"), ("q9", "control"), ("q100", "computed"),
-    ]  # fmt: skip
-    assert site.computer.asked == [4, 100]
-    assert all("precomputed" in found.stage_ms for found in (shown[0], shown[2]))
+def test_whoever_has_no_page_gets_a_computed_one(shelf):
+    assert Site(shelf).shown(3, 4, 9, 100) == [True, False, True, False]
 
 
 @pytest.mark.parametrize(
-    "changes", [{"surface": UP_NEXT}, {"k": 6}, {"k": 0}, {"kids": True}, {"explain": True}], ids=lambda changes: str(changes)
+    "changes",
+    [{"surface": UP_NEXT}, {"k": 6}, {"k": 0}, {"kids": True}, {"topics": ("music",)}],
+    ids=lambda changes: str(changes),
 )
 def test_other_requests_are_computed(shelf, changes):
     site = Site(shelf)
-    assert site.ask(5, **changes)[0].arm == "computed"
+    assert site.ask(5, **changes) == [None]
 
 
 def test_who_has_done_something_since_gets_a_computed_page_and_being_shown_one_is_nothing_done(shelf):
@@ -118,43 +106,43 @@ def test_who_has_done_something_since_gets_a_computed_page_and_being_shown_one_i
         arm="a", source="fresh", propensity=1.0, exploration=False,
     )  # fmt: skip
     site.do(11, click(5), shown, click(3, ev.Remove))
-    assert [found.arm for found in site.ask(3, 5, 9)] == ["control", "computed", "control"]
+    assert site.shown(3, 5, 9) == [True, False, True]
 
 
 def test_what_the_pages_know_of_does_not_count_against_them(shelf):
     site = Site(shelf, start=4)
     site.do(10, click(5))
-    assert site.ask(5)[0].arm == "control"
+    assert site.shown(5) == [True]
     site.do(12, click(3))
-    assert [found.arm for found in site.ask(3, 5)] == ["computed", "control"]
+    assert site.shown(3, 5) == [False, True]
 
 
 def test_pages_from_before_anybody_looked_are_not_trusted(shelf):
-    assert Site(shelf, start=11).ask(5)[0].arm == "computed"
+    assert Site(shelf, start=11).shown(5) == [False]
 
 
 def test_old_pages_and_pages_of_other_releases_are_not_shown(shelf):
     site = Site(shelf)
     site.clock.advance(60_000)
-    assert site.ask(5)[0].arm == "control"
+    assert site.shown(5) == [True]
     site.clock.advance(1)
-    assert site.ask(5)[0].arm == "computed"
-    assert Site(shelf, "r2").ask(5)[0].arm == "computed"
+    assert site.shown(5) == [False]
+    assert Site(shelf, "r2").shown(5) == [False]
 
 
 def test_pages_of_another_config_are_not_shown(tmp_path, shelf):
     records = room(np.array([5]), 5, 2)
     fill(records[0], slate(5), FACTS, CATALOGUE)
     shelf.put(replace(FACTS, config="another", made_at=1_000_001), records)
-    assert Site(shelf).ask(5)[0].arm == "computed"
+    assert Site(shelf).shown(5) == [False]
 
 
 def test_a_page_with_a_removed_video_is_computed(shelf):
     site = Site(shelf)
     site.removed[CATALOGUE.rows(slate(5).video_ids[4:])] = True  # beyond the four that are asked for
-    assert site.ask(5)[0].arm == "control"
+    assert site.shown(5) == [True]
     site.removed[CATALOGUE.rows(slate(5).video_ids[:1])] = True
-    assert site.ask(5)[0].arm == "computed"
+    assert site.shown(5) == [False]
 
 
 def test_new_pages_replace_the_old_ones_and_their_file(tmp_path, shelf):
@@ -164,7 +152,7 @@ def test_new_pages_replace_the_old_ones_and_their_file(tmp_path, shelf):
     assert sorted(os.listdir(tmp_path / "pages")) == ["r1-1000500.npy", "r1.json"]
     found = Site(shelf).ask(5, 3)
     assert found[0].video_ids.tolist() == slate(7).video_ids[:4].tolist()
-    assert found[1].arm == "computed"
+    assert found[1] is None
 
 
 def test_degraded_and_short_pages(shelf):
@@ -173,18 +161,28 @@ def test_degraded_and_short_pages(shelf):
     fill(records[1], slate(2, n=3), FACTS, CATALOGUE)
     shelf.put(replace(FACTS, made_at=1_000_500), records)
     found = Site(shelf).ask(1, 2)
-    assert found[0].arm == "computed"
+    assert found[0] is None
     assert found[1].video_ids.tolist() == slate(2, n=3).video_ids.tolist()
+
+
+def test_pages_that_cannot_be_read_are_computed(tmp_path, shelf):
+    (tmp_path / "pages" / shelf.get("r1").facts.file).write_bytes(b"cut off")
+    assert Site(shelf).shown(5) == [False]
+    (tmp_path / "pages" / "r1.json").write_text('{"of": "another version"}')
+    assert Site(shelf).shown(5) == [False]
 
 
 @pytest.mark.parametrize("viewer", [3, 5, 9])
 def test_a_forgotten_viewer_is_not_in_the_file_and_the_others_stay(tmp_path, shelf, viewer):
+    before = Site(shelf)
+    assert before.shown(viewer) == [True]
     assert [shelf.forget(viewer), shelf.forget(viewer), shelf.forget(77)] == [True, False, False]
+    assert before.shown(viewer) == [False]  # not by whoever mapped the file before, either
     kept = {3, 5, 9} - {viewer}
     pages = shelf.get("r1")
     assert set(pages.records["viewer_id"].tolist()) == kept
     for other in kept:
         assert Site(shelf).ask(other)[0].video_ids.tolist() == slate(other).video_ids[:4].tolist()
-    assert Site(shelf).ask(viewer)[0].arm == "computed"
+    assert Site(shelf).shown(viewer) == [False]
     assert [shelf.forget(other) for other in sorted(kept)] == [True, True]
     assert shelf.get("r1") is None
