@@ -32,7 +32,7 @@ from core.settings import Settings
 from data import tombstones
 from data.labels.answers import FILE as ANSWERS
 from data.labels.answers import Answers
-from data.logs import OwnLog, open_log
+from data.logs import OwnLog, SharedReads, open_log
 from features import redis_server
 from monitoring.exporter import REPORT
 from serving.counterfactual import FOLDER, Recorder, Writer
@@ -105,7 +105,7 @@ def open_services(settings: Settings, *, releases: Path, events: Path, pointer: 
         LogUnavailable: the event log's server does not answer.
     """
     with redis_server.running(settings) as store_url:
-        log = open_log(events, settings.log_url)
+        log = SharedReads(open_log(events, settings.log_url))
         held = holder(releases, log, store_url, pointer)
         clock = ContinuedClock(max(int(held.live.live.facts["log_end_at"]), log.newest_at()), SystemClock())
         live = LiveReleases(held, releases, log, clock)

@@ -11,6 +11,7 @@ from math import isfinite
 import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from core import columns as c
 from core import events as ev
@@ -27,41 +28,53 @@ _PAGES_PER_APPEND = 200
 
 def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: int) -> pa.Table:
     """One impression per slot, schema `columns.EVENTS`; ids follow from request and position, so a retry is a duplicate."""
+    pages = list(zip(requests, slates, strict=True))
     counts = [len(slate.video_ids) for slate in slates]
-    positions = [position for count in counts for position in range(count)]
-    shown = [(request, slate) for request, slate, n in zip(requests, slates, counts, strict=True) for _ in range(n)]
-    values: dict[str, list[object]] = {
-        c.EVENT_ID: [f"{request.request_id}:{position}" for (request, _), position in zip(shown, positions, strict=True)],
-        c.KIND: [ev.IMPRESSION] * len(shown),
-        c.EVENT_AT: [min(request.at, received_at) for request, _ in shown],
-        c.RECEIVED_AT: [received_at] * len(shown),
-        c.VIEWER_ID: [request.viewer_id for request, _ in shown],
-        c.VIDEO_ID: [int(video_id) for slate in slates for video_id in slate.video_ids],
-        c.REQUEST_ID: [request.request_id for request, _ in shown],
-        c.POSITION: list(positions),
-        c.SURFACE: [request.surface for request, _ in shown],
-        c.RELEASE_ID: [slate.release_id for _, slate in shown],
-        c.ARM: [slate.arm for _, slate in shown],
-        c.TEAM: [team for slate, n in zip(slates, counts, strict=True) for team in slate.teams or [None] * n],
+    of_pages: dict[str, list[object]] = {
+        c.EVENT_AT: [min(request.at, received_at) for request, _ in pages],
+        c.VIEWER_ID: [request.viewer_id for request, _ in pages],
+        c.REQUEST_ID: [request.request_id for request, _ in pages],
+        c.SURFACE: [request.surface for request, _ in pages],
+        c.RELEASE_ID: [slate.release_id for _, slate in pages],
+        c.ARM: [slate.arm for _, slate in pages],
+        c.FEATURE_HASH: [slate.feature_hash for _, slate in pages],
+    }
+    of_slots: dict[str, Sequence[object]] = {
+        c.EVENT_ID: [f"{request.request_id}:{slot}" for request, slate in pages for slot in range(len(slate.video_ids))],
+        c.VIDEO_ID: _joined([slate.video_ids for slate in slates], np.int64),
+        c.POSITION: [slot for count in counts for slot in range(count)],
+        c.TEAM: [team for slate, count in zip(slates, counts, strict=True) for team in slate.teams or [None] * count],
         c.SOURCE: [source for slate in slates for source in slate.sources],
-        c.PROPENSITY: [float(p) for slate in slates for p in slate.propensities],
-        c.EXPLORATION: [bool(flag) for slate in slates for flag in slate.exploration],
-        c.FEATURE_HASH: [slate.feature_hash for _, slate in shown],
+        c.PROPENSITY: _joined([slate.propensities for slate in slates], np.float64),
+        c.EXPLORATION: _joined([slate.exploration for slate in slates], np.bool_),
         c.DETAIL: [told for slate in slates for told in _detail(slate)],
     }
-    nothing = [None] * len(shown)
-    return pa.table(
-        {field.name: pa.array(values.get(field.name, nothing), type=field.type) for field in c.EVENTS}, schema=c.EVENTS
-    )
+    of_all: dict[str, object] = {c.KIND: ev.IMPRESSION, c.RECEIVED_AT: received_at}
+    page_of_slot = pa.array(np.repeat(np.arange(len(pages)), counts))
+
+    def column(field: pa.Field) -> pa.Array:
+        if field.name in of_slots:
+            return pa.array(of_slots[field.name], field.type)
+        if field.name in of_pages:  # once for all its slots
+            return pa.array(of_pages[field.name], field.type).take(page_of_slot)
+        return pa.repeat(pa.scalar(of_all.get(field.name), field.type), len(page_of_slot))
+
+    return pa.table([column(field) for field in c.EVENTS], schema=c.EVENTS)
+
+
+def _joined(arrays: Sequence[NDArray], kind: type[np.generic]) -> NDArray:
+    return np.concatenate([np.empty(0, kind), *arrays], dtype=kind)
 
 
 def _detail(slate: Slate) -> list[str | None]:
     """Of every slot its scores, of the first also how the page was made; as JSON, None where there is nothing to tell."""
-    told = [dict[str, float]() for _ in slate.video_ids]
-    for head in sorted(slate.scores):
-        for slot, score in zip(told, np.asarray(slate.scores[head], dtype=np.float64).round(6).tolist(), strict=True):
-            if isfinite(score):
-                slot[head] = score
+    heads = sorted(slate.scores)
+    score_KH = np.array([slate.scores[head] for head in heads], dtype=np.float64).round(6).T
+    told: list[dict[str, float]] = [dict(zip(heads, scores, strict=True)) for scores in score_KH.tolist()] or [
+        {} for _ in slate.video_ids
+    ]
+    if not np.isfinite(score_KH).all():
+        told = [{head: score for head, score in slot.items() if isfinite(score)} for slot in told]
     if told and slate.stage_ms:
         told[0] |= {PAGE_MS: round(sum(slate.stage_ms.values()), 2), FAULTY: float(any(map(is_fault, slate.degraded)))}
     return [orjson.dumps(slot).decode() if slot else None for slot in told]
