@@ -25,7 +25,7 @@ from core import columns as c
 from core import events as ev
 from core.clock import DAY_MS, SECOND_MS
 from core.errors import BadInput, LogUnavailable
-from core.event_log import rows_of, said
+from core.event_log import said
 from data.redis_nodes import FAILURES, Client, Nodes, connect
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class StreamLog:
         short = [f.name for f in c.EVENTS if not f.nullable and events[f.name].null_count]
         if short:
             raise BadInput(f"an event lacks a required field, nothing of the batch was kept: {', '.join(short)}")
-        rows = rows_of(events)
+        rows = list(zip(*(events[name].to_pylist() for name in _NAMES), strict=True))
         others = self._ask(lambda client: self._append(client, rows)) if rows else set()
         return [None if place in others else row[_ID] for place, row in enumerate(rows)]
 
