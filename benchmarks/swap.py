@@ -5,9 +5,10 @@
 Starts the service over a copy of the live release and sends random, open-loop arrivals over HTTP. The first half of the time
 nothing else happens: the control. In the second half one release after the other takes over through the admin routes: loaded
 beside the live one, verified, compared with it, swapped in, rolled back to the one kept warm, swapped in again; between these,
-releases that are broken are offered. Three releases take turns: the live one, `--other` (of another seed, say) or else the same
-towers a month later, and the same towers two months later. With `--videos`, the release that serves is made larger first
-(`benchmarks.enlarged`): 1.9 million videos have tables of 2 GB, and three such releases want 20 GB of memory in all.
+releases that are broken are offered. Three releases take turns: the live one, `--other` (of another seed, say) or else the
+same towers a month later, and the same towers two months later. With `--videos`, the release that serves is made larger first
+(`benchmarks.enlarged`): 1.9 million videos have tables of 2 GB, and three such releases want 20 GB of memory in all. So they
+are made by a process of its own, which gives its memory back, and a broken one shares what is not broken with the first.
 
 Afterwards pages, 3,000 at most, are checked against exact scores of the release that each names, of its viewer at its instant:
 videos of its catalogue, the affinities that its viewer vector and its video vectors give, and videos from the two towers that
@@ -16,13 +17,16 @@ cores.
 """
 
 import json
+import os
 import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +93,13 @@ def served(name: str | None, num_videos: int | None) -> Space:
 def measure(space: Space, rate: int, seconds: int, other: Path | None = None, pause_s: float = PAUSE_S) -> dict[str, Any]:
     """Load, swap, check, describe."""
     offered = Releases([], [])
-    with own_service.running(space, lambda copy: _publish(copy.releases, other, offered)) as site:
+
+    def prepare(copy: Space) -> None:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            made = pool.submit(_publish, copy.releases, other).result()
+        offered.good, offered.broken = made.good, made.broken
+
+    with own_service.running(space, prepare) as site:
         one_mib, visits, told = site.memory_mib(), _visits(site, rate, seconds), site.get("/ops/tables/summary")
         answers: list[Answer] = []
         began = time.monotonic()
@@ -119,21 +129,23 @@ def measure(space: Space, rate: int, seconds: int, other: Path | None = None, pa
     }
 
 
-def _publish(root: Path, other: Path | None, offered: Releases) -> None:
+def _publish(root: Path, other: Path | None) -> Releases:
     """Releases that work, and two that do not, beside the live one."""
     first = release.load(root, release.resolve(root, "live") or "")
     facts = {name: value for name, value in asdict(first.manifest).items() if name not in ("release_id", "files")}
 
-    def publish(files: Path, change: Callable[[Path], None]) -> str:
+    def publish(files: Path, change: Callable[[Path], None], copy: Callable[[str, str], object] = shutil.copy2) -> str:
         def write(path: Path) -> None:
-            shutil.copytree(files, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(release.MANIFEST))
+            unwanted = shutil.ignore_patterns(release.MANIFEST)
+            shutil.copytree(files, path, dirs_exist_ok=True, ignore=unwanted, copy_function=copy)
             change(path)
 
         return release.publish(root, write, **facts).release_id
 
     second = publish(first.path, partial(_later, days=30)) if other is None else publish(other, lambda path: None)
-    offered.good = [first.release_id, second, publish(first.path, partial(_later, days=60))]
-    offered.broken = [publish(first.path, _other_vectors), publish(first.path, lambda path: (path / VECTORS).unlink())]
+    good = [first.release_id, second, publish(first.path, partial(_later, days=60))]
+    changes = (_other_vectors, lambda path: (path / VECTORS).unlink())
+    return Releases(good, [publish(first.path, change, os.link) for change in changes])
 
 
 def _later(path: Path, days: int) -> None:
@@ -150,7 +162,9 @@ def _later(path: Path, days: int) -> None:
 
 
 def _other_vectors(path: Path) -> None:
-    np.save(path / VECTORS, np.roll(np.load(path / VECTORS), 1, axis=0))
+    rolled = np.roll(np.load(path / VECTORS), 1, axis=0)
+    (path / VECTORS).unlink()  # this name of the first release's file
+    np.save(path / VECTORS, rolled)
 
 
 def _visits(site: Site, rate: int, seconds: int) -> list[Visit]:

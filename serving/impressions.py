@@ -7,6 +7,7 @@ just before the append, so that the log's order is the order of knowing.
 
 from collections.abc import Callable, Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import orjson
@@ -39,7 +40,7 @@ def to_table(requests: Sequence[Request], slates: Sequence[Slate], received_at: 
         c.ARM: [slate.arm for _, slate in pages],
         c.FEATURE_HASH: [slate.feature_hash for _, slate in pages],
     }
-    of_slots: dict[str, Sequence[object]] = {
+    of_slots: dict[str, Any] = {
         c.EVENT_ID: [f"{request.request_id}:{slot}" for request, slate in pages for slot in range(len(slate.video_ids))],
         c.VIDEO_ID: _joined([slate.video_ids for slate in slates], np.int64),
         c.POSITION: [slot for count in counts for slot in range(count)],

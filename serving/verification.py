@@ -149,16 +149,18 @@ class Agreement:
 
 def agreement(fresh: "LiveRelease", live: "LiveRelease") -> Agreement:
     """Ask both for the canaries of the live one."""
-    common = np.intersect1d(fresh.loaded.catalogue.video_ids, live.loaded.catalogue.video_ids)
-    k = min(_DEPTH, len(common) // 4)
+    ours, theirs = fresh.loaded.catalogue, live.loaded.catalogue
+    num_common = int(np.count_nonzero(ours.rows(theirs.video_ids) >= 0))
+    k = min(_DEPTH, num_common // 4)
     if k < 1:
         return Agreement(0.0, 0.0)
     requests = canaries(live.loaded, max(fresh.loaded.end_at, live.loaded.end_at) + 1, 2 * k)
 
     def alike(answers: "Callable[[LiveRelease, Sequence[Request]], list[Ids]]") -> float:
-        ours, theirs = ([ids[np.isin(ids, common)][:k] for ids in answers(each, requests)] for each in (fresh, live))
-        shared = np.mean([len(np.intersect1d(a, b)) / max(len(a), len(b), 1) for a, b in zip(ours, theirs, strict=True)])
-        chance = k / len(common)
+        of_fresh = [ids[theirs.rows(ids) >= 0][:k] for ids in answers(fresh, requests)]
+        of_live = [ids[ours.rows(ids) >= 0][:k] for ids in answers(live, requests)]
+        shared = np.mean([len(np.intersect1d(a, b)) / max(len(a), len(b), 1) for a, b in zip(of_fresh, of_live, strict=True)])
+        chance = k / num_common
         return float((shared - chance) / (1 - chance))
 
     return Agreement(alike(_nearest), alike(_pages))
