@@ -23,7 +23,7 @@ from features.video_state import VideoState
 
 LEAST_BYTES = 1 << 18
 _MOVING = (VideoState, VideoMatrix)
-_OURS = ("app.", "data.", "features.", "ranking.", "retrieval.", "serving.")
+_OURS = ("app.", "core.", "data.", "embeddings.", "features.", "ranking.", "retrieval.", "serving.")
 """Packages whose objects are looked into."""
 
 
