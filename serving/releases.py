@@ -47,6 +47,7 @@ CATALOGUE, VIEWERS, INDEX = "catalogue.arrow", "viewers.parquet", "index.faiss"
 SCHEMA, LINEAGE = "feature_schema.json", "lineage.json"
 VIEWER_STATES, VIDEO_STATE = states.FILE, video_state.FILE
 VOCABULARIES, REMOVED = "vocabularies.json", "removed_videos.npy"
+_EARLIER = "catalogue.parquet"
 
 T = TypeVar("T")
 
@@ -236,6 +237,8 @@ def open_catalogue(path: Path) -> Catalogue:
 
     A release that was refreshed has videos that training never saw; releases from before there were any have no file of codes.
     """
+    if not (path / CATALOGUE).exists() and (path / _EARLIER).is_file():
+        raise ReleaseRefused(f"the release in {path} was published by an earlier version of this program: train a new one")
     if not (path / VOCABULARIES).is_file():
         return Catalogue.load(path / CATALOGUE)
     vocabularies = tuple(Vocabulary(tuple(values)) for values in json.loads((path / VOCABULARIES).read_text()))

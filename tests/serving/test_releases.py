@@ -99,6 +99,12 @@ def test_a_missing_or_broken_file_is_refused(copy, name, damage):
         open_files(copy)
 
 
+def test_a_release_of_an_earlier_version_says_what_to_do(copy):
+    (copy / releases.CATALOGUE).rename(copy / "catalogue.parquet")
+    with pytest.raises(ReleaseRefused, match="train a new one"):
+        open_files(copy)
+
+
 def change_vectors(copy, change):
     vectors = np.load(copy / "video_vectors.npy")
     np.save(copy / "video_vectors.npy", change(vectors))
