@@ -1,11 +1,11 @@
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from app.shared_arrays import LEAST_BYTES, Arrays
-from core.clock import ManualClock
 from features.video_state import VideoState
 
 SIZE = LEAST_BYTES // 8
@@ -85,6 +85,6 @@ def test_shapes_and_types_stay(arrays):
 
 def test_counters_and_what_is_not_ours_are_left_alone(arrays):
     moving = VideoState((), np.zeros((SIZE, 1), dtype=np.int32), np.zeros(1, dtype=np.int64), np.zeros(SIZE, dtype=np.int64))
-    foreign = ManualClock(0)
+    foreign = SimpleNamespace()
     foreign.large = np.zeros(SIZE)
     assert arrays.share([moving, foreign]) == 0
