@@ -5,7 +5,7 @@
 Reports, for each size: `p50_ms` of one page at a time over one connection, `per_s` pages over eight connections that always
 wait for one (client and service share the machine's cores), start-up seconds, resident memory, and the index with its
 recall@100. `growth` is the p50 at the largest catalogue over the p50 at the smallest. Catalogues are made by
-`benchmarks.enlarged`, so the smallest must be larger than the space's own.
+`benchmarks.enlarged` from the space's own: by leaving videos out, or adding some.
 """
 
 import asyncio

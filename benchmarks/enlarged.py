@@ -1,5 +1,7 @@
 """A release of N videos out of a trained one, so that serving can be measured at sizes that nobody trains in minutes.
 
+With fewer videos than were trained, some are left out by chance, and the models are the same.
+
 The added videos are siblings of the trained ones: the content of one, moved a little, with the category, channel, language and
 age of another of the same category, put through the release's own video tower, which needs no id. So vectors lie where our
 towers put them, in the crowds that make nearest-neighbour search hard; counters, durations and titles are the sibling's. What
@@ -28,8 +30,9 @@ from ranking.scorer import VIDEOS, own_vectors, write_videos
 from retrieval import index as indexes
 from retrieval.config import IndexConfig
 from retrieval.cowatch import CoWatch
-from retrieval.encoder import VECTORS, VideoEncoder
+from retrieval.encoder import TABLES, VECTORS, VideoEncoder
 from serving import releases, search
+from serving.releases import LoadedRelease, open_files
 
 _BLOCK = 100_000
 """Videos encoded at a time: of ten million, the tower's hidden layers alone would take ten gigabytes."""
@@ -49,7 +52,16 @@ def enlarge(var_dir: Path, source: Space, num_videos: int) -> Space:
     for name in ("release_id", "files"):
         facts.pop(name)
     shutil.rmtree(space.releases, ignore_errors=True)
-    published = release.publish(space.releases, lambda path: _write(base.path, path, num_videos), **facts)
+    num_trained = len(Catalogue.load(base.path / releases.CATALOGUE))
+
+    def write(path: Path) -> None:
+        if num_videos < num_trained:
+            gone = rng.stream(1, "left out").permutation(num_trained)[num_videos:]
+            write_without(open_files(base.path, trusted=True), gone, path)
+        else:
+            _write(base.path, path, num_videos)
+
+    published = release.publish(space.releases, write, **facts)
     release.point(space.releases, "live", published.release_id)
     return space
 
@@ -108,6 +120,26 @@ def _vectors(base: Path, larger: Catalogue, num_trained: int) -> NDArray[np.floa
         new = slice(begin, begin + _BLOCK)
         found[new] = tower.encode(larger.content[new], larger.codes[new], larger.uploaded_at[new], tower.trained_at)
     return found
+
+
+def write_without(loaded: LoadedRelease, rows: NDArray[np.int64], path: Path) -> None:
+    """The release's files without some videos."""
+    kept = np.setdiff1d(np.arange(len(loaded.catalogue)), rows)
+    shutil.copytree(loaded.path, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(release.MANIFEST, search.FILE))
+    smaller = Catalogue.coded(loaded.catalogue.frame[kept], loaded.catalogue.vocabularies)
+    smaller.save(path / releases.CATALOGUE)
+    search.build(smaller, path)
+    vectors = loaded.video_VD[kept]
+    np.save(path / VECTORS, vectors)
+    indexes.build(vectors, IndexConfig()).save(path / releases.INDEX)
+    for file, name in ((TABLES, "raw"), (releases.VIDEO_STATE, "counts")):
+        tensors = load_file(path / file)
+        save_file(tensors | {name: np.ascontiguousarray(tensors[name][kept])}, path / file)
+    write_videos(path, smaller, own_vectors(loaded.path)[kept])
+    place = np.full(len(loaded.catalogue) + 1, -1, dtype=np.int32)
+    place[kept] = np.arange(len(kept))
+    neighbours = place[loaded.cowatch.rows_VN[kept]]
+    CoWatch(neighbours, np.where(neighbours >= 0, loaded.cowatch.weights_VN[kept], 0).astype(np.float32)).save(path)
 
 
 def _lengthen(source: Path, target: Path, name: str, more: Callable[[NDArray], NDArray]) -> None:

@@ -13,7 +13,6 @@ The towers and the ranker's code tables had learned from the few clicks on these
 
 import argparse
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -26,9 +25,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
 
 from benchmarks import results_file
+from benchmarks.enlarged import write_without
 from core import columns as c
 from core import config as configs
 from core import events as ev
@@ -46,17 +45,11 @@ from pipelines import spaces
 from pipelines.gates.questions import snapshot_of
 from pipelines.lab import measures as lab_measures
 from pipelines.spaces import Space
-from ranking.scorer import own_vectors, write_videos
-from retrieval import index as indexes
-from retrieval.config import IndexConfig
-from retrieval.cowatch import CoWatch
-from retrieval.encoder import TABLES, VECTORS
-from serving import releases, search
 from serving.config import ExplorationConfig
 from serving.fresh_videos import GrowingRelease
 from serving.impressions import to_table
 from serving.live import go_live
-from serving.releases import LoadedRelease, load_release, open_files
+from serving.releases import load_release, open_files
 
 WAYS = {
     "nothing left to chance": ExplorationConfig(epsilon=0.0),
@@ -117,26 +110,6 @@ def latest(catalogue: Catalogue, num: int, at: int) -> NDArray[np.int64]:
             for counts, code in zip(left, codes, strict=True):
                 counts[code] -= 1
     return np.sort(found)
-
-
-def write_without(loaded: LoadedRelease, rows: NDArray[np.int64], path: Path) -> None:
-    """The release's files without some videos."""
-    kept = np.setdiff1d(np.arange(len(loaded.catalogue)), rows)
-    shutil.copytree(loaded.path, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(release.MANIFEST, search.FILE))
-    smaller = Catalogue.of(loaded.catalogue.frame[kept])
-    smaller.save(path / releases.CATALOGUE)
-    search.build(smaller, path)
-    vectors = loaded.video_VD[kept]
-    np.save(path / VECTORS, vectors)
-    indexes.build(vectors, IndexConfig()).save(path / releases.INDEX)
-    for file, name in ((TABLES, "raw"), (releases.VIDEO_STATE, "counts")):
-        tensors = load_file(path / file)
-        save_file(tensors | {name: np.ascontiguousarray(tensors[name][kept])}, path / file)
-    write_videos(path, smaller, own_vectors(loaded.path)[kept])
-    place = np.full(len(loaded.catalogue) + 1, -1, dtype=np.int32)
-    place[kept] = np.arange(len(kept))
-    neighbours = place[loaded.cowatch.rows_VN[kept]]
-    CoWatch(neighbours, np.where(neighbours >= 0, loaded.cowatch.weights_VN[kept], 0).astype(np.float32)).save(path)
 
 
 def _watch(

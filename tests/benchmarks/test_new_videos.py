@@ -3,6 +3,7 @@ from argparse import Namespace
 import numpy as np
 
 from benchmarks import new_videos
+from benchmarks.enlarged import write_without
 from core import release
 from serving.releases import load_release, open_files
 
@@ -12,7 +13,7 @@ def test_a_release_without_its_latest_videos_is_whole_and_says_the_same_of_the_o
     loaded = load_release(root, release.resolve(root, "live"))
     rows = new_videos.latest(loaded.catalogue, 20, loaded.end_at)
     assert len(rows) == 20
-    new_videos.write_without(loaded, rows, tmp_path)
+    write_without(loaded, rows, tmp_path)
     smaller = open_files(tmp_path)
     kept = np.setdiff1d(np.arange(len(loaded.catalogue)), rows)
     assert smaller.catalogue.vocabularies == loaded.catalogue.vocabularies
