@@ -52,7 +52,7 @@ def enlarge(var_dir: Path, source: Space, num_videos: int) -> Space:
     for name in ("release_id", "files"):
         facts.pop(name)
     shutil.rmtree(space.releases, ignore_errors=True)
-    num_trained = len(Catalogue.load(base.path / releases.CATALOGUE))
+    num_trained = len(releases.open_catalogue(base.path))
 
     def write(path: Path) -> None:
         if num_videos < num_trained:
@@ -69,7 +69,7 @@ def enlarge(var_dir: Path, source: Space, num_videos: int) -> Space:
 def _write(base: Path, path: Path, num_videos: int) -> None:
     """All files of the release, the ones with a row per video made longer."""
     shutil.copytree(base, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(release.MANIFEST, search.FILE, VIDEOS))
-    catalogue = Catalogue.load(base / releases.CATALOGUE)
+    catalogue = releases.open_catalogue(base)
     random = rng.stream(1, "enlarged")
     sibling_M = random.integers(0, len(catalogue), num_videos - len(catalogue))
     larger = _catalogue(catalogue, sibling_M, random)
@@ -99,7 +99,7 @@ def _catalogue(catalogue: Catalogue, sibling_M: NDArray[np.int64], random: np.ra
         pl.Series(c.CONTENT, moved).cast(frame.schema[c.CONTENT]),
         *(other[name] for name in attributes),
     )
-    return Catalogue.of(pl.concat([frame, added.select(frame.columns)]))
+    return Catalogue.coded(pl.concat([frame, added.select(frame.columns)]), catalogue.vocabularies)
 
 
 def _same_category(category_V: NDArray[np.int32], rows_M: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:

@@ -95,9 +95,9 @@ def measure(space: Space, rate: int, seconds: int, other: Path | None = None, pa
     offered = Releases([], [])
 
     def prepare(copy: Space) -> None:
+        nonlocal offered
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            made = pool.submit(_publish, copy.releases, other).result()
-        offered.good, offered.broken = made.good, made.broken
+            offered = pool.submit(_publish, copy.releases, other).result()
 
     with own_service.running(space, prepare) as site:
         one_mib, visits, told = site.memory_mib(), _visits(site, rate, seconds), site.get("/ops/tables/summary")

@@ -119,10 +119,9 @@ class Catalogue:
     def save(self, path: Path) -> None:
         """Write to one Arrow file."""
         table = self.frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
-        with pa.ipc.new_file(str(path), schema := _mappable(table.schema)) as file:
-            file.write_table(
-                table.cast(schema), max_chunksize=max(len(table), 1)
-            )  # columns of several would be copied together
+        table = table.cast(_mappable(table.schema))
+        with pa.ipc.new_file(str(path), table.schema) as file:
+            file.write_table(table, max_chunksize=max(len(table), 1))  # parts of a column would be copied together
 
     @staticmethod
     def load(path: Path) -> "Catalogue":
@@ -147,11 +146,11 @@ def _content(column: pl.Series) -> NDArray[np.float32]:
     """[V, C] the vectors as they lie in the column; where some are missing, a copy with zeros for them."""
     length = column.list.len().fill_null(0).to_numpy()
     width = int(length.max(initial=0))
-    if width and (length == width).all():
+    known = (length == width) & (width > 0)
+    if known.all() and len(known):
         return column.explode().to_numpy().reshape(-1, width)
     content = np.zeros((len(column), width), dtype=np.float32)
-    if width:
-        known = length == width
+    if known.any():
         content[known] = column.filter(pl.Series(known)).explode().to_numpy().reshape(-1, width)
     return content
 

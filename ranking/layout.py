@@ -105,13 +105,13 @@ def candidate_numbers(batch: FeatureBatch, affinity_BK: Floats, catalogue: Catal
 
 def candidate_codes(batch: FeatureBatch, catalogue: Catalogue, columns: Layout) -> Codes:
     """[B, K, C] rows of the code table: category, channel, language, then the cross codes."""
-    codes = (video_codes(catalogue, columns)[batch.video_BK], cross_codes(batch, columns))
+    codes = (video_codes(catalogue.codes[batch.video_BK], columns), cross_codes(batch, columns))
     return np.concatenate(codes, axis=-1, dtype=np.int32)
 
 
-def video_codes(catalogue: Catalogue, columns: Layout) -> Codes:
-    """[V, 3] rows of the code table: category, channel, language of every video."""
-    return catalogue.codes + np.asarray(columns.candidate_offsets[: columns.video_fields], dtype=np.int32)
+def video_codes(codes: Codes, columns: Layout) -> Codes:
+    """[…, 3] rows of the code table: category, channel, language of some videos, from the catalogue's codes."""
+    return codes + np.asarray(columns.candidate_offsets[: columns.video_fields], dtype=np.int32)
 
 
 def cross_codes(batch: FeatureBatch, columns: Layout) -> Codes:

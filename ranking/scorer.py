@@ -75,7 +75,8 @@ class Scorer:
         """
         try:
             facts, codes_TD = _trained(release_dir)
-            videos = Cached(HostTable(release_dir / VIDEOS), rows_in_memory) if rows_in_memory else _mapped(release_dir)
+            file = release_dir / VIDEOS
+            videos = Cached(HostTable(file), rows_in_memory) if rows_in_memory else Whole(tensors.mapped_npy(file))
             scorer = _assemble(facts, codes_TD, videos, _session(release_dir / GRAPH, threads))
         except ReleaseRefused:
             raise
@@ -200,10 +201,6 @@ def _columns(facts: dict[str, Any]) -> tuple[Layout, tuple[Floats, Floats]]:
     return columns, (mean, std)
 
 
-def _mapped(release_dir: Path) -> Whole:
-    return Whole(tensors.mapped_npy(release_dir / VIDEOS))
-
-
 def _assemble(facts: dict[str, Any], codes_TD: Floats, videos: Rows, session: ort.InferenceSession) -> Scorer:
     if {found.name for found in session.get_inputs()} != _INPUTS:
         raise ReleaseRefused("the ranker was exported by an earlier version of this program: train a new release")
@@ -226,9 +223,9 @@ def _of_videos(
     catalogue: Catalogue, rows: slice, own_NE: Floats, codes_TD: Floats, columns: Layout, numbers: tuple[Floats, Floats]
 ) -> Floats:
     """See `Scorer.videos`. [N, S]"""
-    codes_NF = lay.video_codes(catalogue, columns)[rows]
+    of_codes = codes_TD[lay.video_codes(catalogue.codes[rows], columns)].reshape(len(own_NE), -1)
     content_NC = lay.normalised(catalogue.content[rows], *numbers)
-    return np.concatenate([content_NC, own_NE, codes_TD[codes_NF].reshape(len(codes_NF), -1)], axis=1, dtype=np.float32)
+    return np.concatenate([content_NC, own_NE, of_codes], axis=1, dtype=np.float32)
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

@@ -235,12 +235,10 @@ def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> Loa
 def open_catalogue(path: Path) -> Catalogue:
     """The catalogue of a release's files, in the codes that its models were trained with.
 
-    A release that was refreshed has videos that training never saw; releases from before there were any have no file of codes.
+    A release that was refreshed has videos that training never saw.
     """
     if not (path / CATALOGUE).exists() and (path / _EARLIER).is_file():
         raise ReleaseRefused(f"the release in {path} was published by an earlier version of this program: train a new one")
-    if not (path / VOCABULARIES).is_file():
-        return Catalogue.load(path / CATALOGUE)
     vocabularies = tuple(Vocabulary(tuple(values)) for values in json.loads((path / VOCABULARIES).read_text()))
     return Catalogue.coded(read_frame(path / CATALOGUE), vocabularies)
 

@@ -78,6 +78,7 @@ def write_release(path):
     log = click_log()
     catalogue, viewers = fakes.catalogue(60), fakes.viewers()
     catalogue.save(path / releases.CATALOGUE)
+    (path / releases.VOCABULARIES).write_text(json.dumps([vocabulary.values for vocabulary in catalogue.vocabularies]))
     viewers.save(path / releases.VIEWERS)
     schema = _train(log, catalogue, viewers, path)
     search.build(catalogue, path)
