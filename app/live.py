@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,7 +26,7 @@ from app import permits, rehearsal
 from app.cards import Cards
 from app.freshness import ages
 from app.probation import Probation
-from app.services import Live, Recommender, new_id
+from app.services import Live, Recommender
 from app.trials import Opened, Trials
 from core import config as configs
 from core import moves, release
@@ -130,7 +131,7 @@ def builder(root: Path, log: EventLog, store_url: str) -> Callable[[str], Runnin
         aside = behind_requests if known else _at_once
         loaded = aside(partial(load_release, root, release_id, verify=not known, trusted=known))
         aside(loaded.touch)
-        since = open_store(store_url, namespace=f"{release_id}:{new_id()[:8]}")
+        since = open_store(store_url, namespace=f"{release_id}:{uuid.uuid4().hex[:8]}")
         store = LayeredStore(loaded.viewer_states(), since)
         growing = GrowingRelease(aside(partial(go_live, loaded, store, fill_store=False, of_now=True)))
         for viewer_id in tombstones.read(root.parent).forgotten_at:  # the release was trained before they asked
