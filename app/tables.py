@@ -72,7 +72,7 @@ def _in_memory(loaded: LoadedRelease) -> Iterator[dict[str, Any]]:
     for name, array, num_bytes in (
         ("video vectors", loaded.video_VD, loaded.video_VD.nbytes),
         ("content", loaded.catalogue.content, loaded.catalogue.content.nbytes),
-        ("counters", loaded.video_state.counts, loaded.video_state.counts.nbytes),
+        ("counters", loaded.video_state.counts.T, loaded.video_state.counts.nbytes),
         ("watched together", loaded.cowatch.rows_VN, neighbours),
     ):
         yield _told(name, array.shape, str(array.dtype), num_bytes, grows=True)

@@ -12,7 +12,6 @@ Shape legend: V trained videos, M added ones, D vector size.
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -77,7 +76,9 @@ def _write(base: Path, path: Path, num_videos: int) -> None:
     vectors = _vectors(base, larger, len(catalogue))
     np.save(path / VECTORS, vectors)
     indexes.build(vectors, IndexConfig()).save(path / releases.INDEX)
-    _lengthen(base / releases.VIDEO_STATE, path / releases.VIDEO_STATE, "counts", lambda counts: counts[sibling_M])
+    state = load_file(base / releases.VIDEO_STATE)
+    counts = np.concatenate([state["counts"], state["counts"][:, sibling_M]], axis=1)
+    save_file(state | {"counts": counts}, path / releases.VIDEO_STATE)
     learned = own_vectors(base)
     write_videos(path, larger, np.concatenate([learned, np.zeros((len(sibling_M), learned.shape[1]), np.float32)]))
     neighbours = CoWatch.load(base)
@@ -132,17 +133,11 @@ def write_without(loaded: LoadedRelease, rows: NDArray[np.int64], path: Path) ->
     vectors = loaded.video_VD[kept]
     np.save(path / VECTORS, vectors)
     indexes.build(vectors, IndexConfig()).save(path / releases.INDEX)
-    for file, name in ((TABLES, "raw"), (releases.VIDEO_STATE, "counts")):
+    for file, name, axis in ((TABLES, "raw", 0), (releases.VIDEO_STATE, "counts", 1)):
         tensors = load_file(path / file)
-        save_file(tensors | {name: np.ascontiguousarray(tensors[name][kept])}, path / file)
+        save_file(tensors | {name: tensors[name].take(kept, axis=axis)}, path / file)
     write_videos(path, smaller, own_vectors(loaded.path)[kept])
     place = np.full(len(loaded.catalogue) + 1, -1, dtype=np.int32)
     place[kept] = np.arange(len(kept))
     neighbours = place[loaded.cowatch.rows_VN[kept]]
     CoWatch(neighbours, np.where(neighbours >= 0, loaded.cowatch.weights_VN[kept], 0).astype(np.float32)).save(path)
-
-
-def _lengthen(source: Path, target: Path, name: str, more: Callable[[NDArray], NDArray]) -> None:
-    """Append `more(tensor)` to one tensor of a file."""
-    tensors = load_file(source)
-    save_file(tensors | {name: np.concatenate([tensors[name], more(tensors[name])])}, target)

@@ -101,7 +101,7 @@ def _shown(site: Site, viewers: list[str]) -> set[str]:
 
 def _videos(loaded: LoadedRelease, num: int) -> list[dict[str, Any]]:
     """New videos that say of themselves what the most active ones do."""
-    active = np.argsort(-loaded.video_state.counts.sum(axis=1), kind="stable")
+    active = np.argsort(-loaded.video_state.counts.sum(axis=0), kind="stable")
     found = []
     for place in range(num):
         row = loaded.catalogue.frame.row(int(active[place % len(active)]), named=True)

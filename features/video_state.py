@@ -1,11 +1,12 @@
 """Every video's window sums, in process: what makes 500 candidates cost one gather and one small product.
 
-`counts[V, S]` holds, for each window sum, a ring of its n tiles side by side; tile number x lives in slot x mod n. All videos
-share the newest tile of each sum: when time enters a new tile, its slot is cleared for all of them. One thread writes, others
-may read meanwhile. Starts from the release and is kept fresh by the event stream.
+`counts[S, V]` holds, for each window sum, a ring of its n tiles; tile number x lives in slot x mod n. All videos share the
+newest tile of each sum: when time enters a new tile, its slot is cleared for all of them. A slot is a row, so that clearing it
+writes these bytes alone: the others stay those of the release's file, which processes share. One thread writes, others may
+read meanwhile. Starts from the release and is kept fresh by the event stream.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ class VideoState:
 
     sums: tuple[Sum, ...]
     counts: NDArray[np.int32]
-    """[V, S]"""
+    """[S, V]"""
     newest: Ints
     """[J] the newest tile of each sum."""
     version: Ints
@@ -39,7 +40,7 @@ class VideoState:
         """Nothing has happened yet."""
         sums = definitions.video_sums
         slots = sum(spec.tiles for spec in sums)
-        counts, newest = np.zeros((len(catalogue), slots), dtype=np.int32), np.full(len(sums), -1, dtype=np.int64)
+        counts, newest = np.zeros((slots, len(catalogue)), dtype=np.int32), np.full(len(sums), -1, dtype=np.int64)
         return VideoState(sums, counts, newest, np.zeros(len(catalogue), dtype=np.int64))
 
     @staticmethod
@@ -60,18 +61,24 @@ class VideoState:
             self._advance(index, begin, int(tile.max()))
             fresh = tile > self.newest[index] - spec.tiles
             at, slot = at[fresh], begin + tile[fresh] % spec.tiles
-            np.add.at(self.counts, (arrays.video_row[at], slot), arrays.amounts(spec, at).astype(np.int32))
+            np.add.at(self.counts, (slot, arrays.video_row[at]), arrays.amounts(spec, at).astype(np.int32))
         self.version[arrays.video_row[arrays.video_row >= 0]] += 1
 
     def totals(self, video_BK: Codes, at_B: Ints) -> dict[Sum, Ints]:
         """Every sum of B × K videos at B instants. Each [B, K]; exact: integers below 2⁵³ in float64."""
-        weights_BSJ = np.zeros((len(at_B), self.counts.shape[1], len(self.sums)))
+        weights_BJS = np.zeros((len(at_B), len(self.sums), len(self.counts)))
         for index, (spec, begin) in enumerate(zip(self.sums, self._begins(), strict=True)):
             newest = self.newest[index]
             tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
-            weights_BSJ[:, begin : begin + spec.tiles, index] = tile_of_slot > spec.tile(at_B)[:, None] - spec.tiles
-        found = np.matmul(self.counts.take(video_BK, axis=0).astype(np.float64), weights_BSJ).astype(np.int64)
-        return {spec: found[..., index] for index, spec in enumerate(self.sums)}
+            weights_BJS[:, index, begin : begin + spec.tiles] = tile_of_slot > spec.tile(at_B)[:, None] - spec.tiles
+        counts_BSK = self.counts.take(video_BK, axis=1).swapaxes(0, 1).astype(np.float64)
+        found_BJK = np.matmul(weights_BJS, counts_BSK).astype(np.int64)
+        return {spec: found_BJK[:, index] for index, spec in enumerate(self.sums)}
+
+    def longer(self, num: int) -> "VideoState":
+        """With so many videos at the end to which nothing has happened; only the result may be fed from now on."""
+        counts, version = np.pad(self.counts, ((0, 0), (0, num))), np.pad(self.version, (0, num))
+        return replace(self, counts=counts, newest=self.newest.copy(), version=version)
 
     def save(self, path: Path) -> None:
         """Write one file."""
@@ -81,7 +88,7 @@ class VideoState:
     def load(path: Path, definitions: Definitions) -> "VideoState":
         """The inverse of `save`."""
         found = tensors.mapped(path)
-        version = np.zeros(len(found["counts"]), dtype=np.int64)
+        version = np.zeros(found["counts"].shape[1], dtype=np.int64)
         return VideoState(definitions.video_sums, found["counts"], found["newest"], version)
 
     def _begins(self) -> list[int]:
@@ -91,6 +98,6 @@ class VideoState:
     def _advance(self, index: int, begin: int, tile: int) -> None:
         tiles, before = self.sums[index].tiles, int(self.newest[index])
         for fresh in range(max(before + 1, tile - tiles + 1), tile + 1):
-            self.counts[:, begin + fresh % tiles] = 0
+            self.counts[begin + fresh % tiles] = 0
             self.version[:] += 1
         self.newest[index] = max(before, tile)

@@ -9,7 +9,7 @@ Shape legend: B requests, k rows asked for, D vector size, L history length, V v
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from core.clock import DAY_MS, MINUTE_MS
 from features.schema import ViewerPart
 from retrieval.cowatch import CoWatch
 
+T = TypeVar("T")
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 Instants = NDArray[np.int64]
@@ -115,29 +116,26 @@ class CoWatchSource:
         return _best(keys // len(self._neighbours), keys % len(self._neighbours), scores, len(query), k)
 
 
-class Shared:
-    """Rows that are the same for everybody, made once per period.
+class Shared(Generic[T]):
+    """What is the same for everybody, made once per period.
 
-    Following the present, a new period's list is made in a thread of its own while the last one still serves: over a million
+    Following the present, that of a new period is made in a thread of its own while the last one still serves: over a million
     videos it takes a quarter of a second, which no request should wait for.
     """
 
-    def __init__(self, make: Callable[[int], Rows], *, of_now: bool) -> None:
+    def __init__(self, make: Callable[[int], T], *, of_now: bool) -> None:
         self._make, self._of_now = make, of_now
-        self._latest: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int32))
+        self._latest: tuple[int, T] | None = None
         self._making = threading.Lock()
 
-    def rows(self, period: int) -> Rows:
-        """Of the period, or where that is still being made, of the last one."""
-        known, rows = self._latest
-        if known == period:
-            return rows
-        if known < 0 or not self._of_now:
-            self._latest = (period, self._make(period))
-            return self._latest[1]
-        if self._making.acquire(blocking=False):
+    def of(self, period: int) -> T:
+        """That of the period, or where it is still being made, of the last one."""
+        if self._latest is None or (self._latest[0] != period and not self._of_now):
+            self._latest = period, self._make(period)
+        known, made = self._latest
+        if known != period and self._making.acquire(blocking=False):
             threading.Thread(target=self._renew, args=(period,), name="shared lists", daemon=True).start()
-        return rows
+        return made
 
     def _renew(self, period: int) -> None:
         try:
@@ -160,7 +158,7 @@ class TrendingSource:
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""
-        return _by_period(self._shared.rows, query.at // self._refresh_ms, k)
+        return _by_period(self._shared.of, query.at // self._refresh_ms, k)
 
     def _top(self, period: int) -> Rows:
         at = period * self._refresh_ms
@@ -187,7 +185,7 @@ class FreshSource:
 
     def candidates(self, query: Query, k: int) -> Rows:
         """See Source."""
-        return _by_period(self._shared.rows, query.at // self._refresh_ms, k)
+        return _by_period(self._shared.of, query.at // self._refresh_ms, k)
 
     def _newest(self, period: int) -> Rows:
         at = period * self._refresh_ms

@@ -50,7 +50,7 @@ class LiveActivity:
         return self._rate(ev.IMPRESSION, at)
 
     def _rate(self, event: str, at: int) -> Floats:
-        rate = np.zeros(len(self.videos.counts))
+        rate = np.zeros(len(self.videos.version))
         for spec in windows(self.videos.sums, event):
             rate += self._total(spec, at) / _days(spec)
         return rate.astype(np.float32)
@@ -60,8 +60,7 @@ class LiveActivity:
         begin, newest = sum(before.tiles for before in self.videos.sums[:index]), int(self.videos.newest[index])
         tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
         inside = tile_of_slot > at // spec.tile_ms - spec.tiles
-        # Read where they lie: taking out the columns first would copy them, sixteen times as slow over two million videos.
-        return np.einsum("vs,s->v", self.videos.counts[:, begin : begin + spec.tiles], inside.astype(np.int32))
+        return np.einsum("sv,s->v", self.videos.counts[begin : begin + spec.tiles], inside.astype(np.int32))
 
 
 @dataclass(frozen=True)

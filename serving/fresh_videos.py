@@ -173,7 +173,7 @@ def _longer(loaded: LoadedRelease, videos: pl.DataFrame, tower: VideoEncoder) ->
     vectors = tower.encode(new.content, new.codes, new.uploaded_at, at)
     video_VD = np.concatenate([loaded.video_VD, vectors])
     fill = ((0, len(new)), (0, 0))
-    state, neighbours = loaded.video_state, loaded.cowatch
+    neighbours = loaded.cowatch
     return replace(
         loaded,
         catalogue=_joined(before, new),
@@ -182,9 +182,7 @@ def _longer(loaded: LoadedRelease, videos: pl.DataFrame, tower: VideoEncoder) ->
         scorer=loaded.scorer.with_videos(new),
         search=_search(loaded).with_more(new.frame),
         cowatch=CoWatch(np.pad(neighbours.rows_VN, fill, constant_values=-1), np.pad(neighbours.weights_VN, fill)),
-        video_state=replace(
-            state, counts=np.pad(state.counts, fill), newest=state.newest.copy(), version=np.pad(state.version, fill[0])
-        ),
+        video_state=loaded.video_state.longer(len(new)),
     )
 
 

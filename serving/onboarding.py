@@ -44,7 +44,7 @@ class Onboarding:
         num_B = np.count_nonzero(history_BL >= 0, axis=1)
         for place in np.flatnonzero(num_B < HEARD_UNTIL).tolist():
             codes = [self._codes[topic] for topic in dict.fromkeys(topics_B[place]) if topic in self._codes]
-            rows = self._shared.rows(int(at_B[place]) // self._refresh_ms)[codes].T.ravel()
+            rows = self._shared.of(int(at_B[place]) // self._refresh_ms)[codes].T.ravel()
             since = int(num_B[place])
             rows = rows[(rows >= 0) & ~np.isin(rows, history_BL[place, :since])][: history_BL.shape[1] - since]
             history_BL[place, since : since + len(rows)] = rows

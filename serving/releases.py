@@ -268,8 +268,8 @@ def _check_shapes(loaded: LoadedRelease) -> None:
     )
     _refuse(len(loaded.cowatch) != num_videos, f"neighbours of {len(loaded.cowatch)} videos for {num_videos}")
     _refuse(
-        loaded.video_state.counts.shape != (num_videos, slots),
-        f"video counters of shape {loaded.video_state.counts.shape} instead of {(num_videos, slots)}",
+        loaded.video_state.counts.shape != (slots, num_videos),
+        f"video counters of shape {loaded.video_state.counts.shape} instead of {(slots, num_videos)}: train a new release",
     )
 
 

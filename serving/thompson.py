@@ -21,7 +21,7 @@ from core.clock import DAY_MS
 from core.policy import Request
 from experiments.assignment import units
 from experiments.policies import NUM_SAMPLES
-from retrieval.sources import VideoCounts
+from retrieval.sources import Shared, VideoCounts
 from serving import explorer
 from serving.config import ExplorationConfig
 from serving.explorer import Page
@@ -74,19 +74,16 @@ class ThompsonRecommender(Recommender):
     def __init__(self, parts: Parts, videos: VideoCounts) -> None:
         super().__init__(parts)
         self._videos = videos
-        self._latest: tuple[int, Floats] = (-1, np.empty(0, dtype=np.float32))
+        self._refresh_ms = max(int(self.config.refresh_s * 1000), 1)
+        self._spreads = Shared(self._spread, of_now=videos.of_now)
 
     def spread(self, at: int) -> Floats:
-        """[V] of the period that an instant lies in."""
-        refresh_ms = max(int(self.config.refresh_s * 1000), 1)
-        period, found = self._latest
-        if period != at // refresh_ms:
-            period = at // refresh_ms
-            since = period * refresh_ms
-            prior = self.config.exploration.prior_shows
-            found = spread(self._videos.clicks(since), self._videos.impressions(since), prior)
-            self._latest = period, found
-        return found
+        """[V] of the period that an instant lies in, or while that is being made, of the one before."""
+        return self._spreads.of(at // self._refresh_ms)
+
+    def _spread(self, period: int) -> Floats:
+        since = period * self._refresh_ms
+        return spread(self._videos.clicks(since), self._videos.impressions(since), self.config.exploration.prior_shows)
 
     def fill(
         self,

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -78,8 +76,7 @@ def test_a_longer_catalogue_keeps_what_is_known_and_knows_the_new_ones(monkeypat
     state.add(EventArrays.of(logs.frame([row(ev.CLICK, T, video_id=104)]), few))
     kept = VideoMatrix(DEFINITIONS, few, state)
     kept.warm(T + 1)
-    fill = (0, len(CATALOGUE) - len(few))
-    more = replace(state, counts=np.pad(state.counts, (fill, (0, 0))), version=np.pad(state.version, fill))
+    more = state.longer(len(CATALOGUE) - len(few))
     longer = kept.over(CATALOGUE, more)
     rows, at, asked = np.arange(10, dtype=np.int32)[None], np.array([T + 1]), []
     expected, before = direct(more, rows, at), VideoState.totals

@@ -161,7 +161,7 @@ def test_a_refreshed_release_is_the_same_models_over_the_longer_log(enter, own_s
     told = tower.encode(new.catalogue.content[mine], new.catalogue.codes[mine], new.catalogue.uploaded_at[mine], new.end_at)
     assert np.allclose(new.video_VD[mine], told, atol=1e-5)
     assert new.scorer.videos.shape == old.scorer.videos.shape
-    assert new.video_state.counts[mine].max() == 5
+    assert new.video_state.counts[:, mine].max() == 5
     common = np.setdiff1d(old.catalogue.video_ids, [to_id(victim)])
     same = [found.scorer.videos.take(found.catalogue.rows(common)) for found in (old, new)]
     assert np.array_equal(*same)

@@ -105,7 +105,7 @@ def test_events_on_a_new_video_count_even_in_the_batch_that_brings_it(growing):
     growing.apply(ev.to_table([upload(7_000, **CHESS), click(1, 7_000), click(2, 7_000)]))
     growing.apply(ev.to_table([upload(7_001, **CHESS), click(3, 7_000)]))
     loaded = growing.live.loaded
-    assert (loaded.video_state.counts[60] == 3).any()
+    assert (loaded.video_state.counts[:, 60] == 3).any()
     assert 7_000 not in growing.recommend(home(1))[0].video_ids
     assert 7_000 in growing.recommend(home(5))[0].video_ids
 
@@ -201,7 +201,7 @@ def test_merging_finds_the_same_while_events_go_on(growing):
     scores, _ = before.index.search(before.video_VD, 20)
     assert np.allclose(after.index.search(after.video_VD, 20)[0], scores, atol=1e-5)
     growing.apply(ev.to_table([upload(8_000, **CHESS), click(3, 7_001)]))
-    assert (growing.live.loaded.video_state.counts[61] > 0).any()
+    assert (growing.live.loaded.video_state.counts[:, 61] > 0).any()
     assert len(heard) == 3
     assert heard[-1] is growing.live
 
