@@ -8,12 +8,9 @@ Arrivals are random and open-loop. Load generator and service share the machine'
 """
 
 import json
-import os
 import statistics
 import time
 import urllib.request
-from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 from benchmarks import load, results_file
@@ -42,9 +39,9 @@ def measure(rate: int, seconds: int, space: str | None, workers: int) -> dict[st
     began = time.monotonic()
     with load.service(space, "--workers", str(workers)) as (port, service):
         ready_s = time.monotonic() - began
-        spent_s = _processor_s(service)
+        spent_s = load.processor_s(service)
         found = load.run(port, load.pages(rate, seconds, num_viewers=NUM_VIEWERS))
-        cpu_ms = (_processor_s(service) - spent_s) / len(found) * 1e3
+        cpu_ms = (load.processor_s(service) - spent_s) / len(found) * 1e3
         stages = _stages(f"http://127.0.0.1:{port}")
         memory_mib = sum(load.pss_mib(service))
     if any(answer.status != 200 for answer in found):
@@ -67,15 +64,6 @@ def _stages(url: str) -> dict[str, float]:
             for stage, took in json.loads(response.read())["stage_ms"].items():
                 collected.setdefault(stage, []).append(took)
     return {stage: round(statistics.median(values), 3) for stage, values in collected.items()}
-
-
-def _processor_s(service: "Popen[bytes]") -> float:
-    """Processor time of all threads of the service."""
-    ticks = 0
-    for pid in load.members(service):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # after the name, which may hold spaces
-        ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

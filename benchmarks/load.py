@@ -5,6 +5,7 @@ its own metrics say.
 """
 
 import asyncio
+import os
 import re
 import sys
 import time
@@ -154,6 +155,15 @@ def memory_mib(pid: int, name: str = "VmRSS") -> int:
     """Of a process: resident now, or `VmHWM`, at its highest."""
     line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith(name))
     return int(line.split()[1]) // 1024
+
+
+def processor_s(service: "Popen[bytes]") -> float:
+    """Processor time of all threads of the service."""
+    ticks = 0
+    for pid in members(service):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # after the name, which may hold spaces
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def members(service: "Popen[bytes]") -> list[str]:

@@ -2,10 +2,11 @@
 
     python -m benchmarks.soak --minutes 30 --load .7
 
-Reports for each minute how long pages waited in the client's view, how many were refused or failed, and the most that the
-process held: resident memory, open files, threads, what waits; and the slope of memory over the second half (MiB per hour,
-least squares), as the first half fills caches. With `--load` the rate is that share of the capacity, measured first as
-`benchmarks.overload` does. Clients share the machine's cores with the service.
+Reports for each minute how long pages waited in the client's view, how many were refused or failed, the processor time that
+the service took per page (where waits grow and this does not, it is the machine), and the most that it held: resident memory,
+open files, threads, what waits; and the slope of memory over the second half (MiB per hour, least squares), as the first half
+fills caches. With `--load` the rate is that share of the capacity, measured first as `benchmarks.overload` does. Clients share
+the machine's cores with the service.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import numpy as np
@@ -24,15 +26,17 @@ EVERY_S = 5.0
 WARM_UP_S, CAPACITY_S = 3.0, 15.0
 
 
-def sample(port: int, pid: int, began: float) -> dict[str, float]:
-    """What the process holds now."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+def sample(port: int, service: "Popen[bytes]", began: float) -> dict[str, float]:
+    """What the process holds now, and the processor time that it has taken."""
+    process = Path(f"/proc/{service.pid}")
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     series = load.metrics(port)
     return {
         "at_s": round(time.monotonic() - began, 1),
         "resident_mib": round(int(status["VmRSS"].split()[0]) / 1024, 1),
         "threads": int(status["Threads"]),
-        "open_files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        "open_files": len(list((process / "fd").iterdir())),
+        "processor_s": load.processor_s(service),
         "impressions_queued": series["upnext_impressions_queued"],
         "event_batches_waiting": series["upnext_event_batches_waiting"],
     }
@@ -52,21 +56,26 @@ async def visit(port: int, rate: float, seconds: float, number: int) -> list[loa
 
 
 def by_minute(samples: list[dict[str, float]], answers: list[tuple[float, load.Answer]]) -> list[dict[str, float | None]]:
-    """Of each minute: pages, failures, waits, and the most that was held.
+    """Of each minute: pages, failures, waits, processor time, and the most that was held.
 
     Args:
         samples: as `sample` takes them.
         answers: each with the second it belongs to.
     """
     rows: list[dict[str, float | None]] = []
+    spent_s = samples[0]["processor_s"]
     for minute in range(int(samples[-1]["at_s"] // 60) + 1):
         here = [answer for at_s, answer in answers if at_s // 60 == minute]
         held = [one for one in samples if one["at_s"] // 60 == minute]
         waits = load.quantiles([answer.waited_ms for answer in here if answer.status == 200 and not answer.visit.body])
-        most = {name: max(one[name] for one in held) for name in samples[0] if name != "at_s"} if held else {}
+        most = (
+            {name: max(one[name] for one in held) for name in samples[0] if name not in ("at_s", "processor_s")} if held else {}
+        )
         refused, failed = _not_answered(here)
         counts = {"minute": minute, "asked": len(here), "refused": refused, "failed": failed}
-        rows.append({**counts, "p50_ms": waits["p50"], "p99_ms": waits["p99"], **most})
+        before_s, spent_s = spent_s, max([spent_s, *(one["processor_s"] for one in held)])
+        cpu_ms = round((spent_s - before_s) / len(here) * 1e3, 2) if here else None
+        rows.append({**counts, "p50_ms": waits["p50"], "p99_ms": waits["p99"], "cpu_ms_each": cpu_ms, **most})
     return rows
 
 
@@ -98,19 +107,19 @@ def main() -> None:
             capacity(port, WARM_UP_S)
             capacity_per_s = round(capacity(port, CAPACITY_S), 1)
             rate = round(arguments.load * capacity_per_s, 1)
-        result = {"capacity_per_s": capacity_per_s, "rate": rate, **watch(port, child.pid, rate, arguments.minutes)}
+        result = {"capacity_per_s": capacity_per_s, "rate": rate, **watch(port, child, rate, arguments.minutes)}
     results_file.keep("soak", result, arguments)
 
 
-def watch(port: int, pid: int, rate: float, minutes: float) -> dict[str, Any]:
+def watch(port: int, service: "Popen[bytes]", rate: float, minutes: float) -> dict[str, Any]:
     """Visit for a while, and say what became of the pages and of the process."""
     began = time.monotonic()
-    samples: list[dict[str, float]] = [sample(port, pid, began)]
+    samples: list[dict[str, float]] = [sample(port, service, began)]
     answers: list[tuple[float, load.Answer]] = []
     while (at_s := time.monotonic() - began) < minutes * 60:
         came = asyncio.run(visit(port, rate, EVERY_S, len(samples)))
         answers += [(at_s, replace(answer, body=b"")) for answer in came]
-        samples.append(sample(port, pid, began))
+        samples.append(sample(port, service, began))
         print(samples[-1], flush=True)
     half = samples[len(samples) // 2 :]
     hours, mib = [one["at_s"] / 3600 for one in half], [one["resident_mib"] for one in half]
