@@ -259,6 +259,7 @@ def services(
         viewers=viewer_table,
         search=WordSearch(catalogue),
         cards=Cards(catalogue),
+        budgets_ms={"viewer_features": 3.0, "retrieval": 1.5},
         facts={"snapshot": "an invented site", "metrics": {"ndcg@10": 0.213, "recall@500": 0.61}},
     )
     settings = Settings(var_dir=Path("var"), redis_url=None, admin_token=admin_token, data_dir=None)

@@ -18,6 +18,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,6 +109,7 @@ class Running:
             search=loaded.search,
             cards=self._cards[1],
             deadline_ms=loaded.config.deadline_ms,
+            budgets_ms=asdict(loaded.config.budgets),
             breakers=lambda: {"store": self.opened.breaker, **self.trials.breakers},
             facts=_facts(loaded),
             ages=partial(ages, self.opened, self._log),

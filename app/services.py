@@ -54,6 +54,8 @@ class Live:
     cards: Cards
     deadline_ms: float = 500.0
     """Time for a page when the client names none."""
+    budgets_ms: Mapping[str, float] = field(default_factory=dict)
+    """By stage, what it may take of that in 99 of 100 pages."""
     breakers: Callable[[], Mapping[str, Breaker]] = dict
     """Of everything that a page depends on, by name."""
     facts: Mapping[str, Any] = field(default_factory=dict)

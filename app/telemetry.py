@@ -5,6 +5,7 @@ kinds); free text such as a reason never becomes a label.
 """
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import nan
@@ -21,6 +22,7 @@ from monitoring.exporter import Exporter
 
 _REMEMBERED = 500
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+_STAGE_BUCKETS = (0.0001, 0.0002, 0.0005, *_BUCKETS[:-2])
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class Telemetry:
             "upnext_request_seconds", "Time to answer", ["route", "status"], registry=self._registry, buckets=_BUCKETS
         )
         self._stages = Histogram(
-            "upnext_stage_seconds", "Time per stage of a page", ["stage"], registry=self._registry, buckets=_BUCKETS
+            "upnext_stage_seconds", "Time per stage of a page", ["stage"], registry=self._registry, buckets=_STAGE_BUCKETS
+        )
+        self._stage_budgets = Gauge(
+            "upnext_stage_budget_seconds", "What 99 of 100 pages may spend in a stage", ["stage"], registry=self._registry
         )
         self._degraded = Total(
             "upnext_degraded_total", "Pages answered with something missing", ["surface"], registry=self._registry
@@ -106,7 +111,10 @@ class Telemetry:
         """Prometheus text."""
         for name, state in self._states().items():
             self._breakers.labels(name).set(state == "open")
-        for age in self._services.releases.live.ages(self._services.clock.now()):
+        live = self._services.releases.live
+        for stage, budget_ms in live.budgets_ms.items():
+            self._stage_budgets.labels(stage).set(budget_ms / 1_000)
+        for age in live.ages(self._services.clock.now()):
             self._ages.labels(age.group).set(nan if age.age_s is None else age.age_s)
             self._budgets.labels(age.group).set(age.budget_s)
         self._monitor.refresh()
@@ -122,7 +130,7 @@ class Telemetry:
             "pages_per_minute": sum(now - page.at <= 60_000 for page in pages),
             "total_ms": _quantiles([page.total_ms for page in pages]),
             "latest_ms": [round(page.total_ms, 2) for page in pages[-120:]],
-            "stages": _stages(pages),
+            "stages": _stages(pages, self._services.releases.live.budgets_ms),
             "sources": Counter(source for page in pages for source in page.sources).most_common(),
             "reasons": Counter(reason for page in pages for reason in page.reasons).most_common(10),
             "degraded_share": sum(bool(page.reasons) for page in pages) / max(len(pages), 1),
@@ -150,6 +158,14 @@ def _quantiles(values: list[float]) -> dict[str, float | None]:
     return {"p50": round(float(p50), 2), "p95": round(float(p95), 2), "p99": round(float(p99), 2)}
 
 
-def _stages(pages: list[Page]) -> list[dict[str, Any]]:
-    names = dict.fromkeys(name for page in pages for name in page.stage_ms)
-    return [{"name": name, **_quantiles([page.stage_ms[name] for page in pages if name in page.stage_ms])} for name in names]
+def _stages(pages: list[Page], budgets_ms: Mapping[str, float]) -> list[dict[str, Any]]:
+    """In running order: quantiles over the pages that came by, the budget where there is one, the share of all pages' time."""
+    took: dict[str, list[float]] = {}
+    for page in pages:
+        for name, ms in page.stage_ms.items():
+            took.setdefault(name, []).append(ms)
+    total = sum(map(sum, took.values())) or 1.0
+    return [
+        {"name": name, **_quantiles(ms), "budget_ms": budgets_ms.get(name), "share": round(sum(ms) / total, 4)}
+        for name, ms in took.items()
+    ]

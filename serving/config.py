@@ -50,6 +50,25 @@ class ExplorationConfig:
 
 
 @dataclass(frozen=True)
+class StageBudgets:
+    """Milliseconds that 99 of 100 pages may spend in each stage: 20 together, of a page from a million videos on two cores.
+
+    They promise nothing and stop nothing; they say which stage to look at (`/ops`, the alert StageIsOverBudget).
+    """
+
+    viewer_features: float = 3.0
+    viewer_vector: float = 1.5
+    sources: float = 4.5
+    filters: float = 1.0
+    merge: float = 1.0
+    video_features: float = 2.5
+    ranker: float = 3.5
+    combine: float = 0.75
+    rerank: float = 1.25
+    explorer: float = 1.0
+
+
+@dataclass(frozen=True)
 class ServingConfig:
     """The request path."""
 
@@ -70,6 +89,7 @@ class ServingConfig:
     """Time for a page from its arrival on, when the client names none; later, what is optional is left out. Arms share it."""
     part_limit_ms: float = 150.0
     """When somebody waits: time after which the encoder, the index or the ranker is given up on."""
+    budgets: StageBudgets = field(default_factory=StageBudgets)
     most_clickbait: float = 1.0
     """Videos whose p(clickbait) is above this are hidden; 1 hides none."""
     least_kids: float = 0.0

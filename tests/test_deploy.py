@@ -68,9 +68,12 @@ def test_prometheus_takes_the_rules_and_the_dashboard_asks_in_its_language(tmp_p
 
 REQUESTS = 'upnext_request_seconds_count{{route="/recommend",status="{}"}}'
 BUCKET = 'upnext_request_seconds_bucket{{route="/recommend",status="200",le="{}"}}'
+STAGE = 'upnext_stage_seconds_bucket{{stage="ranker",le="{}"}}'
 QUIET = {
     BUCKET.format("0.1"): "0+60x90", BUCKET.format("1.0"): "0+60x90", BUCKET.format("+Inf"): "0+60x90",
     REQUESTS.format(200): "0+60x90",
+    STAGE.format("0.002"): "0+60x90", STAGE.format("0.005"): "0+60x90", STAGE.format("+Inf"): "0+60x90",
+    'upnext_stage_budget_seconds{stage="ranker"}': "0.0035x90",
     'upnext_degraded_total{surface="home"}': "0+1x90", 'upnext_breaker_open{dependency="store"}': "0x90",
     'upnext_refused_total{reason="busy"}': "0+1x90", "upnext_impressions_dropped": "3x90",
     'upnext_events_accepted_total{kind="click"}': "0+6x90", 'upnext_feature_age_seconds{group="stream"}': "2x90",
@@ -79,6 +82,7 @@ QUIET = {
 }  # fmt: skip
 LOUD = {
     "PagesAreSlow": ({BUCKET.format("0.1"): "0x90"}, {}),
+    "StageIsOverBudget": ({STAGE.format("0.002"): "0x90"}, {"stage": "ranker"}),
     "PagesFail": ({REQUESTS.format(500): "0+6x90"}, {}),
     "PagesAreDegraded": ({'upnext_degraded_total{surface="home"}': "0+6x90"}, {}),
     "PartIsDown": ({'upnext_breaker_open{dependency="store"}': "1x90"}, {"dependency": "store"}),

@@ -76,7 +76,7 @@ async function refresh() {
     $("notices").replaceChildren();
     $("ops-note").textContent = `Up ${duration(summary.uptime_s)} · figures over the last ${figure(summary.num_pages)} pages`;
     tiles(summary);
-    $("waterfall").replaceChildren(summary.stages.length ? waterfall(summary.stages) : el("p", { class: "muted quiet" }, "No page has been asked for yet."));
+    $("waterfall").replaceChildren(summary.stages.length ? waterfall(summary.stages, summary.total_ms) : el("p", { class: "muted quiet" }, "No page has been asked for yet."));
     $("latest").replaceChildren(latest(summary.latest_ms));
     counts($("sources"), summary.sources, "Nothing shown yet.");
     counts($("events"), summary.events, "No events since the server started.");

@@ -251,6 +251,8 @@ def test_operations_draws_the_waterfall(page, url):
     titles(page)
     page.get(f"{url}/ops")
     assert len(wait(page, lambda p: p.find_elements("css selector", "#waterfall .fall-bar"))) == 6
+    assert "retrieval\n1.90\n1.90\n1.90\n1.50\n31 %" in find(page, "#waterfall").text
+    assert [over.text for over in page.find_elements("css selector", "#waterfall .over")] == ["1.90"]
     assert "6.2 ms" in find(page, "#tiles").text
 
 

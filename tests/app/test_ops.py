@@ -99,6 +99,8 @@ def test_the_summary_adds_up(client, clock):
     assert summary["uptime_s"] == 90.0
     assert summary["total_ms"] == {"p50": 6.2, "p95": 6.2, "p99": 6.2}
     assert [stage["name"] for stage in summary["stages"]][:2] == ["viewer_features", "retrieval"]
+    assert summary["stages"][1] == {"name": "retrieval", "p50": 1.9, "p95": 1.9, "p99": 1.9, "budget_ms": 1.5, "share": 0.3065}
+    assert sum(stage["share"] for stage in summary["stages"]) == pytest.approx(1, abs=1e-3)
     assert dict(summary["sources"]) == {"two_tower": 16, "cowatch": 8, "trending": 12, "fresh": 4}
     assert summary["release"]["num_videos"] == 240
     assert summary["degraded_share"] == 0
@@ -115,6 +117,17 @@ def test_the_age_of_features_is_told_to_people_and_to_prometheus(make_client, si
     assert 'upnext_feature_age_seconds{group="stream"} 12.5' in lines
     assert 'upnext_feature_budget_seconds{group="release"} 86400.0' in lines
     assert 'upnext_feature_age_seconds{group="release"} NaN' in lines
+
+
+def test_what_a_stage_may_take_is_told_to_people_and_to_prometheus(make_client, site):
+    live = replace(site.releases.live, budgets_ms={"retrieval": 1.5, "rerank": 4.0})
+    with make_client(releases=fakes.OneRelease(live)) as client:
+        client.get("/recommend", params={"k": 10})
+        told = {stage["name"]: stage["budget_ms"] for stage in client.get("/ops/summary").json()["stages"]}
+        lines = client.get("/metrics").text.splitlines()
+    assert (told["retrieval"], told["rerank"], told["filters"]) == (1.5, 4.0, None)
+    assert 'upnext_stage_budget_seconds{stage="retrieval"} 0.0015' in lines
+    assert 'upnext_stage_seconds_bucket{le="0.0002",stage="filters"} 1.0' in lines
 
 
 def test_the_summary_of_a_quiet_server(client):
