@@ -325,7 +325,7 @@ class LiveReleases:
 
 
 def _facts(loaded: LoadedRelease) -> Mapping[str, Any]:
-    facts: dict[str, Any] = {"index": f"{loaded.index.kind}, recall@100 {loaded.index.recall:.4f}", "log_end_at": loaded.end_at}
+    facts: dict[str, Any] = {"index": loaded.index.told, "log_end_at": loaded.end_at}
     if loaded.manifest is not None:
         manifest = loaded.manifest
         facts |= {"created_at": manifest.created_at, "snapshot": manifest.snapshot, "git_commit": manifest.git_commit}

@@ -66,10 +66,10 @@ def _torchrec() -> Check:
 def _faiss() -> Check:
     try:
         faiss = importlib.import_module("faiss")
+        from retrieval.index import num_gpus
     except ImportError as error:
         return Check("FAISS", False, str(error), "run `make install`")
-    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    return Check("FAISS", True, f"{faiss.__version__}, {f'{gpus} GPU' if gpus else 'CPU'}")
+    return Check("FAISS", True, f"{faiss.__version__}, {f'{num_gpus()} GPU' if num_gpus() else 'CPU'}")
 
 
 def _redis() -> Check:

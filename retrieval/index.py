@@ -8,10 +8,13 @@ build where lists take seconds. Scores are inner products, which on the unit vec
 towers do. An approximate index is searched harder and harder until it finds `min_recall` of the exact `recall_at` nearest of
 held-out queries; one that never does is refused. A saved index is mapped, not read: processes that open the same one share it.
 Vectors that come later are searched exactly beside it and merged (`VectorIndex.extended`): a graph takes none back, so what
-is removed stays in it, and callers hide it. Knows rows only, never ids: row i is the i-th vector it was given.
+is removed stays in it, and callers hide it. Where FAISS sees a GPU, every vector is looked at there instead (`on_gpu`).
+Knows rows only, never ids: row i is the i-th vector it was given.
 """
 
 import json
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -32,9 +35,24 @@ _REFINED = 16
 """Vectors scored exactly for each list that is probed."""
 _CLUSTERING = 10, 64
 """Rounds of k-means and vectors per list that it looks at, where vectors are many: more made no difference with codes."""
+_MOST_ON_GPU = 2_048
+"""Neighbours that FAISS selects on a GPU at most."""
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
+
+
+class OnGpu:
+    """Vectors on a GPU. One search at a time: a GPU's resources serve one thread."""
+
+    def __init__(self, index: Any) -> None:
+        self._index, self._turn = index, threading.Lock()
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+        """Scores and rows, as FAISS has them."""
+        with self._turn:
+            scores, rows = self._index.search(queries, k)
+        return scores, rows
 
 
 @dataclass(frozen=True)
@@ -52,9 +70,16 @@ class VectorIndex:
     recall_at: int
     newer: "VectorIndex | None" = None
     """Vectors that came after the build, beside it and searched exactly; their rows follow."""
+    gpu: OnGpu | None = None
+    """Searched instead."""
 
     def __len__(self) -> int:
         return self.num + (0 if self.newer is None else len(self.newer))
+
+    @property
+    def told(self) -> str:
+        """What searches it, and how well, for people."""
+        return "every vector on a GPU" if self.gpu else f"{self.kind}, recall@{self.recall_at} {self.recall:.4f}"
 
     def search(self, queries_BD: Floats, k: int) -> tuple[Floats, Rows]:
         """The k nearest, best first: inner products and rows, both [B, k].
@@ -73,15 +98,20 @@ class VectorIndex:
         reach = min(k, self.num)
         if reach and len(queries_BD):
             with _few_threads(len(queries_BD)):
-                queries = np.ascontiguousarray(queries_BD, dtype=np.float32)
-                found_scores, found = self.index.search(queries, reach, params=self._parameters(reach))
+                found_scores, found = self._nearest(np.ascontiguousarray(queries_BD, dtype=np.float32), reach)
             scores[:, :reach] = np.where(found >= 0, found_scores, -np.inf)
             rows[:, :reach] = found
         return (scores, rows) if self.newer is None else self._merged(scores, rows, *self.newer.search(queries_BD, k))
 
+    def _nearest(self, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+        if self.gpu is not None and k <= _MOST_ON_GPU:
+            return self.gpu.search(queries, k)
+        scores, rows = self.index.search(queries, k, params=self._parameters(k))
+        return scores, rows
+
     def harder(self, effort: int) -> "VectorIndex":
-        """The same index, searched with another effort; its recall is not known."""
-        return replace(self, effort=effort, recall=float("nan"))
+        """The same index, searched with another effort and on the CPU; its recall is not known."""
+        return replace(self, effort=effort, recall=float("nan"), gpu=None)
 
     def extended(self, vectors: Floats, config: IndexConfig | None = None, most: float = 0.1) -> "VectorIndex":
         """An index over all of `vectors`, of which the first `num` are in this one.
@@ -96,7 +126,7 @@ class VectorIndex:
             raise BadInput(f"an index over {self.num} vectors cannot be extended to {len(vectors)}")
         if len(vectors) - self.num > most * len(vectors):
             with suppress(IndexRefused):
-                return build(vectors, config or IndexConfig(kind=self.kind))
+                return on_gpu(build(vectors, config or IndexConfig(kind=self.kind)), vectors)
         newer = build(vectors[self.num :], IndexConfig(kind=EXACT)) if len(vectors) > self.num else None
         return replace(self, newer=newer)
 
@@ -109,7 +139,7 @@ class VectorIndex:
 
     def touch(self) -> None:
         """Have the vectors at hand that are scored exactly, thousands for each search (`core.tensors.touch`)."""
-        if self.kind == IVFPQ:
+        if self.kind == IVFPQ and self.gpu is None:
             flat: Any = faiss.downcast_index(self.index.refine_index)
             tensors.touch(faiss.rev_swig_ptr(flat.get_xb(), self.num * self.dim))
 
@@ -200,13 +230,25 @@ def _share_found(index: VectorIndex, queries: Floats, wanted_QK: NDArray[np.int6
     return float(np.mean([len(np.intersect1d(w, f)) / k for w, f in zip(wanted_QK, found, strict=True)]))
 
 
-def to_gpu(index: VectorIndex) -> VectorIndex:
-    """An exact index over the same vectors on the first GPU, where this FAISS has one (not run here); otherwise unchanged."""
-    if index.kind not in (EXACT, IVFPQ) or not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+def num_gpus() -> int:
+    """GPUs that this FAISS sees; none where it was built for CPUs."""
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "GpuIndexFlatIP") else 0
+
+
+def on_gpu(index: VectorIndex, vectors: Floats) -> VectorIndex:
+    """The index with its vectors on the first GPU, where there is one with room for them, and searched there, exactly.
+
+    Not run here, where there is no GPU: tests stand one in.
+    """
+    if not num_gpus() or not index.num:
         return index
-    flat = index.index if index.kind == EXACT else index.index.refine_index
-    moved = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, flat)
-    return VectorIndex(moved, EXACT, index.dim, index.num, 0, 1.0, index.recall_at)
+    try:
+        flat = faiss.GpuIndexFlatIP(faiss.StandardGpuResources(), index.dim)
+        flat.add(np.ascontiguousarray(vectors[: index.num], dtype=np.float32))
+    except RuntimeError as error:  # FAISS says so when memory runs out
+        logging.getLogger("upnext.retrieval").warning("searching on the CPU, the GPU did not take the vectors: %s", error)
+        return index
+    return replace(index, gpu=OnGpu(flat))
 
 
 def _checked(vectors: Floats) -> Floats:

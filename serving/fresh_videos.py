@@ -94,7 +94,7 @@ class GrowingRelease:
         index, video_VD = self._live.loaded.index, self._live.loaded.video_VD
         if index.newer is None:
             return False
-        whole = indexes.build(video_VD, IndexConfig(kind=index.kind))
+        whole = indexes.on_gpu(indexes.build(video_VD, IndexConfig(kind=index.kind)), video_VD)
         with self._lock:
             loaded = self._live.loaded
             self._live = self._live.over(replace(loaded, index=whole.extended(loaded.video_VD, most=1.0)))

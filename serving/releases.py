@@ -209,6 +209,7 @@ def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> Loa
     _check_schema(path, schema_hash(schema, definitions), manifest)
     lineage = json.loads((path / LINEAGE).read_text())
     config = configs.from_dict(ServingConfig, lineage["serving"])
+    video_VD = tensors.mapped_npy(path / VECTORS)
     return LoadedRelease(
         path=path,
         catalogue=catalogue,
@@ -216,8 +217,8 @@ def _open(path: Path, release_id: str, manifest: release.Manifest | None) -> Loa
         definitions=definitions,
         schema=schema,
         encoder=ViewerEncoder.load(path),
-        index=indexes.load(path / INDEX),
-        video_VD=tensors.mapped_npy(path / VECTORS),
+        index=indexes.on_gpu(indexes.load(path / INDEX), video_VD),
+        video_VD=video_VD,
         scorer=Scorer.load(path, catalogue, rows_in_memory=config.ranker_rows),
         cowatch=CoWatch.load(path),
         video_state=VideoState.load(path / VIDEO_STATE, definitions),

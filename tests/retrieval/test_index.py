@@ -1,5 +1,6 @@
 import threading
 
+import faiss
 import numpy as np
 import pytest
 
@@ -179,3 +180,63 @@ def test_k_above_all_vectors_pads_at_the_end_of_the_merged_list():
     assert sorted(rows[0, :41].tolist()) == list(range(41))
     assert (rows[:, 41:] == -1).all()
     assert np.isneginf(scores[:, 41:]).all()
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """Stands in for FAISS built for GPUs: a flat index that counts its searches. Returns the counts by number of neighbours."""
+    searched = []
+
+    class Flat(faiss.IndexFlatIP):
+        def __init__(self, resources, dim):
+            super().__init__(dim)
+
+        def search(self, queries, k):
+            searched.append(k)
+            return super().search(queries, k)
+
+    monkeypatch.setattr(faiss, "GpuIndexFlatIP", Flat, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    return searched
+
+
+def test_without_a_gpu_nothing_changes():
+    vectors = unit(50)
+    index = indexes.build(vectors, IndexConfig())
+    assert indexes.num_gpus() == 0
+    assert indexes.on_gpu(index, vectors) is index
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf", "ivfpq"])
+def test_where_there_is_a_gpu_every_vector_is_looked_at_there(a_gpu, kind):
+    vectors, queries = clustered(3_000), clustered(5, seed=4)
+    slow = indexes.build(vectors, IndexConfig(kind=kind, ivf_lists=8, effort=8, min_recall=0.5))
+    fast = indexes.on_gpu(slow, vectors)
+    assert np.array_equal(fast.search(queries, 40)[1], np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, :40])
+    assert (a_gpu, fast.told, len(fast)) == ([40], "every vector on a GPU", 3_000)
+    np.testing.assert_array_equal(fast.search(queries, 2_049)[1], slow.search(queries, 2_049)[1])
+    assert a_gpu == [40], "a GPU selects no more than 2,048"
+    assert fast.harder(4).gpu is None
+
+
+def test_later_vectors_are_found_beside_a_gpu_and_then_on_it(a_gpu):
+    vectors = clustered(400)
+    index = indexes.on_gpu(indexes.build(vectors[:300], IndexConfig()), vectors[:300])
+    beside, whole = index.extended(vectors, most=0.5), index.extended(vectors, most=0.1)
+    assert (beside.gpu is index.gpu, len(beside.newer), whole.newer) == (True, 100, None)
+    truth = np.argsort(-(vectors[:4] @ vectors.T), axis=1, kind="stable")[:, :10]
+    assert np.array_equal(beside.search(vectors[:4], 10)[1], truth)
+    assert np.array_equal(whole.search(vectors[:4], 10)[1], truth)
+    assert a_gpu == [10, 10]
+
+
+def test_a_gpu_without_room_leaves_the_index_on_the_cpu(a_gpu, monkeypatch, caplog):
+    def full(self, vectors):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(faiss.GpuIndexFlatIP, "add", full)
+    vectors = unit(50)
+    index = indexes.build(vectors, IndexConfig())
+    assert indexes.on_gpu(index, vectors) is index
+    assert "the GPU did not take the vectors: out of memory" in caplog.text
