@@ -7,7 +7,6 @@ elsewhere as two files.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,13 +97,6 @@ def find_leaks(train: Pairs, test: Pairs, uploaded_at: NDArray[np.int64] | None 
     if uploaded_at is not None:
         found += [leak for name, part in (("training", train), ("test", test)) for leak in _unborn(name, part, uploaded_at)]
     return tuple(found)
-
-
-def require_no_leaks(leaks: Iterable[Leak]) -> None:
-    """Raise BadInput that names every leak, if there is one."""
-    texts = [leak.text for leak in leaks]
-    if texts:
-        raise BadInput("the split leaks: " + "; ".join(texts))
 
 
 def _out_of_order(train: Pairs, test: Pairs) -> list[Leak]:

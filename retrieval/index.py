@@ -98,16 +98,10 @@ class VectorIndex:
         reach = min(k, self.num)
         if reach and len(queries_BD):
             with _few_threads(len(queries_BD)):
-                found_scores, found = self._nearest(np.ascontiguousarray(queries_BD, dtype=np.float32), reach)
+                found_scores, found = self._searched(np.ascontiguousarray(queries_BD, dtype=np.float32), reach)
             scores[:, :reach] = np.where(found >= 0, found_scores, -np.inf)
             rows[:, :reach] = found
         return (scores, rows) if self.newer is None else self._merged(scores, rows, *self.newer.search(queries_BD, k))
-
-    def _nearest(self, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
-        if self.gpu is not None and k <= _MOST_ON_GPU:
-            return self.gpu.search(queries, k)
-        scores, rows = self.index.search(queries, k, params=self._parameters(k))
-        return scores, rows
 
     def harder(self, effort: int) -> "VectorIndex":
         """The same index, searched with another effort and on the CPU; its recall is not known."""
@@ -154,6 +148,12 @@ class VectorIndex:
         faiss.write_index(self.index, str(path))
         names = ("kind", "dim", "num", "effort", "recall", "recall_at")
         _facts_path(path).write_text(json.dumps({name: getattr(self, name) for name in names}, indent=1))
+
+    def _searched(self, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+        if self.gpu is not None and k <= _MOST_ON_GPU:
+            return self.gpu.search(queries, k)
+        scores, rows = self.index.search(queries, k, params=self._parameters(k))
+        return scores, rows
 
     @cached_property
     def _num_lists(self) -> int:

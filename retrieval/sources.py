@@ -130,12 +130,12 @@ class Shared(Generic[T]):
 
     def of(self, period: int) -> T:
         """That of the period, or where it is still being made, of the last one."""
-        if self._latest is None or (self._latest[0] != period and not self._of_now):
-            self._latest = period, self._make(period)
-        known, made = self._latest
-        if known != period and self._making.acquire(blocking=False):
+        latest = self._latest
+        if latest is None or (latest[0] != period and not self._of_now):
+            latest = self._latest = period, self._make(period)
+        elif latest[0] != period and self._making.acquire(blocking=False):
             threading.Thread(target=self._renew, args=(period,), name="shared lists", daemon=True).start()
-        return made
+        return latest[1]
 
     def _renew(self, period: int) -> None:
         try:

@@ -114,12 +114,6 @@ class Consumer:
         """Say that the log grew."""
         self._grown.set()
 
-    def wait_until(self, offset: int, timeout_s: float) -> bool:
-        """Wait until the state reaches `offset`; False when that took too long."""
-        self.notify()
-        with self._progress:
-            return self._progress.wait_for(lambda: self._offset >= offset, timeout_s)
-
     def catch_up(self, timeout_s: float) -> bool:
         """Wait until everything that is in the log now has been applied; False when that took too long."""
         with self._progress:

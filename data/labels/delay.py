@@ -15,7 +15,6 @@ and that delays do not change over time. Milliseconds throughout.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -29,18 +28,6 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 AGE_MS, DELAY_MS = "age_ms", "delay_ms"
-
-
-class Delay(Protocol):
-    """How long a label takes, given that it comes."""
-
-    def arrived(self, age_ms: ArrayLike) -> Floats:
-        """F: share of labels that take at most this long."""
-        ...
-
-    def window(self, share: float) -> float:
-        """The shortest wait, ms, after which this share of the labels has come."""
-        ...
 
 
 @dataclass(frozen=True)
