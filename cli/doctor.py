@@ -69,7 +69,8 @@ def _faiss() -> Check:
         from retrieval.index import num_gpus
     except ImportError as error:
         return Check("FAISS", False, str(error), "run `make install`")
-    return Check("FAISS", True, f"{faiss.__version__}, {f'{num_gpus()} GPU' if num_gpus() else 'CPU'}")
+    gpus = num_gpus()
+    return Check("FAISS", True, f"{faiss.__version__}, {f'{gpus} GPU' if gpus else 'CPU'}")
 
 
 def _redis() -> Check:

@@ -68,12 +68,16 @@ class VideoState:
         """Every sum of B × K videos at B instants. Each [B, K]; exact: integers below 2⁵³ in float64."""
         weights_BJS = np.zeros((len(at_B), len(self.sums), len(self.counts)))
         for index, (spec, begin) in enumerate(zip(self.sums, self._begins(), strict=True)):
-            newest = self.newest[index]
-            tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
-            weights_BJS[:, index, begin : begin + spec.tiles] = tile_of_slot > spec.tile(at_B)[:, None] - spec.tiles
+            weights_BJS[:, index, begin : begin + spec.tiles] = self._inside(index, at_B)
         counts_BSK = self.counts.take(video_BK, axis=1).swapaxes(0, 1).astype(np.float64)
         found_BJK = np.matmul(weights_BJS, counts_BSK).astype(np.int64)
         return {spec: found_BJK[:, index] for index, spec in enumerate(self.sums)}
+
+    def total(self, spec: Sum, at: int) -> NDArray[np.int32]:
+        """One sum of every video at an instant. [V]"""
+        index = self.sums.index(spec)
+        begin, inside_BS = self._begins()[index], self._inside(index, np.array([at]))
+        return np.einsum("sv,s->v", self.counts[begin : begin + spec.tiles], inside_BS[0].astype(np.int32))
 
     def longer(self, num: int) -> "VideoState":
         """With so many videos at the end to which nothing has happened; only the result may be fed from now on."""
@@ -94,6 +98,13 @@ class VideoState:
     def _begins(self) -> list[int]:
         """First slot of each ring."""
         return [0, *np.cumsum([spec.tiles for spec in self.sums]).tolist()][: len(self.sums)]
+
+    def _inside(self, index: int, at_B: Ints) -> NDArray[np.bool_]:
+        """Which slots of a sum's ring lie in its window at each instant. [B, tiles]"""
+        spec, newest = self.sums[index], self.newest[index]
+        tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
+        inside: NDArray[np.bool_] = tile_of_slot > spec.tile(at_B)[:, None] - spec.tiles
+        return inside
 
     def _advance(self, index: int, begin: int, tile: int) -> None:
         tiles, before = self.sums[index].tiles, int(self.newest[index])

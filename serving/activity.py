@@ -52,15 +52,8 @@ class LiveActivity:
     def _rate(self, event: str, at: int) -> Floats:
         rate = np.zeros(len(self.videos.version))
         for spec in windows(self.videos.sums, event):
-            rate += self._total(spec, at) / _days(spec)
+            rate += self.videos.total(spec, at) / _days(spec)
         return rate.astype(np.float32)
-
-    def _total(self, spec: Sum, at: int) -> NDArray[np.int32]:
-        index = self.videos.sums.index(spec)
-        begin, newest = sum(before.tiles for before in self.videos.sums[:index]), int(self.videos.newest[index])
-        tile_of_slot = newest - (newest - np.arange(spec.tiles)) % spec.tiles
-        inside = tile_of_slot > at // spec.tile_ms - spec.tiles
-        return np.einsum("sv,s->v", self.videos.counts[begin : begin + spec.tiles], inside.astype(np.int32))
 
 
 @dataclass(frozen=True)

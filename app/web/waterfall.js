@@ -24,7 +24,7 @@ export function waterfall(stages, whole = null) {
 
 function heads() {
   const names = ["median", "95 %", "99 %", "budget", "share"].map((name) => cell(name));
-  return el("li", { class: "fall-head muted", "aria-hidden": "true" }, el("span", { class: "fall-name" }, "milliseconds"), el("span"), names);
+  return el("li", { class: "fall-head muted" }, el("span", { class: "fall-name" }, "milliseconds"), el("span"), names);
 }
 
 function figures(stage) {
@@ -39,7 +39,7 @@ function figures(stage) {
 }
 
 function cell(text, title = "", kind = "fall-ms") {
-  return el("span", title ? { class: kind, title, "aria-label": `${title}: ${text}` } : { class: kind }, text);
+  return el("span", title ? { class: kind, title } : { class: kind }, text);
 }
 
 function running(stages) {
