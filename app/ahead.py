@@ -1,18 +1,40 @@
-"""The service over pages made ahead of time (`serving.precomputed`): `services.Releases` and `Follower` around its own.
+"""The service over what was made ahead of time (`serving.precomputed`): `services.Releases` and `Follower` around its own.
 
-Only a policy that treats all viewers alike can be replaced by pages made for it: while experiments run, all are computed.
+A page that still holds is shown. Any other is computed, with the nearest videos of the last batch at hand. Only a policy that
+treats all viewers alike can do with what was made for it: while experiments run, everything is computed.
 """
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.services import Follower, Live, Releases, Services
+from app.services import Follower, Live, Recommender, Releases, Services
 from core.clock import SystemClock
+from core.policy import Request, Slate
 from serving.consumer import Consumer
 from serving.precomputed import Ahead, Doings, Front, MadeFor, Shelf
 from serving.releases import LINEAGE
+
+
+class _Knowing:
+    """A policy that hears which videos are nearest to viewers of whom that is known."""
+
+    def __init__(self, own: Recommender, ahead: Ahead) -> None:
+        self._own, self._ahead = own, ahead
+
+    def recommend(self, requests: Sequence[Request], *, explain: bool = False) -> list[Slate]:
+        """See Recommender. `stage_ms` says of which pages it was known."""
+        began = time.perf_counter()
+        asked = self._ahead.knowing(requests)
+        took = {"nearest": (time.perf_counter() - began) * 1e3}
+        slates = self._own.recommend(asked, explain=explain)
+        return [
+            slate if request.nearest is None else replace(slate, stage_ms=took | slate.stage_ms)
+            for request, slate in zip(asked, slates, strict=True)
+        ]
 
 
 class _Releases:
@@ -48,8 +70,8 @@ class _Releases:
     def _over(self, own: Live) -> Live:
         if not own.config:
             return own
-        made_for = MadeFor(own.release_id, own.config)
-        return replace(own, ahead=Ahead(made_for, own.catalogue, own.visible, self._front).page)
+        ahead = Ahead(MadeFor(own.release_id, own.config), own.catalogue, own.visible, self._front)
+        return replace(own, ahead=ahead.page, recommender=_Knowing(own.recommender, ahead))
 
 
 @dataclass(frozen=True)
@@ -79,8 +101,8 @@ class _Follower:
         return self.own.forget(viewer_id) or held
 
 
-def with_pages(services: Services, releases: Path, max_age_s: float) -> Services:
-    """The same services, showing pages of the shelf beside `releases` (their root) that are at most so old.
+def with_pages(services: Services, releases: Path, max_age_s: float, *, spare_search: bool = False) -> Services:
+    """The same services, using what is on the shelf beside `releases` (their root) and at most so old; see `Front`.
 
     Raises:
         LogUnavailable: what viewers have done since the release was trained could not be read.
@@ -100,7 +122,7 @@ def with_pages(services: Services, releases: Path, max_age_s: float) -> Services
 
     return replace(
         services,
-        releases=_Releases(services.releases, Front(shelf, doings, SystemClock(), max_age_s)),
+        releases=_Releases(services.releases, Front(shelf, doings, SystemClock(), max_age_s, spare_search=spare_search)),
         follower=_Follower(services.follower, consumer, shelf),
         start=start,
         close=close,

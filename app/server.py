@@ -49,6 +49,8 @@ class Site:
     """Whether to go along when the pointer moves, as several servers of one space must."""
     page_age_s: float = 0.0
     """Age up to which pages made ahead of time are shown; 0 computes every page."""
+    spare_search: bool = False
+    """Whether computed pages take nearest videos that were found ahead of time without searching for them."""
 
 
 def run(settings: Settings, site: Site, workers: int = 1) -> None:
@@ -96,7 +98,7 @@ def _serve_release(
 ) -> None:
     with open_services(settings, releases=site.releases, events=site.events, pointer=site.pointer) as services:
         if site.page_age_s:
-            services = with_pages(services, site.releases, site.page_age_s)
+            services = with_pages(services, site.releases, site.page_age_s, spare_search=site.spare_search)
         if site.follow:
             services = _in_step(services, site)
         app = create_app(services)

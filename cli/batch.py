@@ -1,4 +1,4 @@
-"""`upnext batch`: home pages of all viewers ahead of time."""
+"""`upnext batch`: home pages of all viewers ahead of time, and the videos nearest to them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +10,17 @@ def batch(
     space: Annotated[str | None, typer.Option(help="Dataset; the last trained one by default.")] = None,
     release: Annotated[str, typer.Option(help="Release id or pointer.")] = "live",
     k: Annotated[int, typer.Option(help="Videos of a page; requests for more are computed.", min=1, max=100)] = 20,
+    nearest: Annotated[
+        int,
+        typer.Option(help="Videos near to each viewer to keep, for when a search fails or is spared.", min=0, max=500),
+    ] = 400,
     batch_size: Annotated[int, typer.Option(help="Pages decided at once.", min=1, max=4_096)] = 32,
     json: Annotated[Path | None, typer.Option(help="Write sizes, rates and the ratio here.")] = None,
 ) -> None:
-    """Make everybody's home page ahead of time; `upnext serve --hybrid` shows it to whoever did nothing since."""
+    """Make everybody's home page ahead of time, and find the videos nearest to them.
+
+    `upnext serve --hybrid` shows the page to whoever did nothing since; for others the videos are at hand when a search fails.
+    """
     from contextlib import closing
 
     from cli.console import TerminalListener, console, write_json
@@ -30,7 +37,7 @@ def batch(
     chosen = spaces.current(environment.var_dir, space)
     stages = Stages(TerminalListener())
     with redis_server.running(environment) as store_url, closing(open_log(chosen.events, environment.log_url)) as log:
-        found = pages.run(chosen.releases, log, store_url, stages, pointer=release, k=k, batch_size=batch_size)
+        found = pages.run(chosen.releases, log, store_url, stages, pointer=release, k=k, nearest=nearest, batch_size=batch_size)
     console.print(
         f"  {found.pages:,} of {found.viewers:,} viewers have a page, {found.bytes / 1e6:,.1f} MB; "
         f"{found.pages_per_s:,.0f} a second, {found.ratio:.2f} times one at a time (at most {found.limit:.2f} by batching)"

@@ -20,9 +20,16 @@ def serve(
         bool, typer.Option("--follow", help="Go along when the pointer moves: for several servers of one space.")
     ] = False,
     hybrid: Annotated[
-        bool, typer.Option("--hybrid", help="Show pages made by `upnext batch` to viewers who did nothing since.")
+        bool,
+        typer.Option("--hybrid", help="Show pages made by `upnext batch` to viewers who did nothing since."),
     ] = False,
-    page_age_s: Annotated[float, typer.Option(help="With --hybrid: oldest page that is shown, in seconds.", min=1)] = 21_600.0,
+    spare_search: Annotated[
+        bool,
+        typer.Option(
+            "--spare-search", help="With --hybrid: take the nearest videos that `upnext batch` found without a search."
+        ),
+    ] = False,
+    page_age_s: Annotated[float, typer.Option(help="With --hybrid: oldest that is used, in seconds.", min=1)] = 21_600.0,
 ) -> None:
     """Serve recommendations and pages from the live release."""
     from core import settings
@@ -35,5 +42,5 @@ def serve(
 
     environment = settings.load()
     chosen = spaces.current(environment.var_dir, space)
-    site = server.Site(chosen.releases, chosen.events, release, host, port, follow, page_age_s if hybrid else 0.0)
+    site = server.Site(chosen.releases, chosen.events, release, host, port, follow, page_age_s if hybrid else 0.0, spare_search)
     server.run(environment, site, workers)

@@ -31,6 +31,10 @@ class Request:
     """Only what is for kids."""
     topics: tuple[str, ...] = ()
     """Categories that the viewer says to like: heard as long as there are few clicks."""
+    nearest: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    """Ids of the videos nearest to the viewer, best first, where they were found ahead of time."""
+    search: bool = True
+    """Whether to search for them all the same, and use these only where the search fails."""
 
 
 @dataclass(frozen=True, slots=True)

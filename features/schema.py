@@ -32,6 +32,16 @@ class ViewerPart:
     def __len__(self) -> int:
         return len(self.dense_BF)
 
+    def of(self, places: NDArray[np.int64]) -> "ViewerPart":
+        """The same of some of the requests."""
+        return ViewerPart(
+            self.dense_BF[places],
+            self.codes_BC[places],
+            self.history_BL[places],
+            self.history_age_BL[places],
+            tuple(self.seen[place] for place in places),
+        )
+
 
 @dataclass(frozen=True)
 class FeatureBatch:

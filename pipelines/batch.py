@@ -25,16 +25,18 @@ from core import config as configs
 from core import release, rng
 from core.clock import ContinuedClock, SystemClock
 from core.errors import BadInput
-from core.policy import HOME, Policy, Request, Slate
+from core.policy import HOME, Request, Slate
 from data import tombstones
 from data.logs import OwnLog
 from features.cluster_store import open_store
 from features.layered_store import LayeredStore
 from features.memory_store import MemoryStore
 from pipelines.progress import Stage, Stages
+from serving import nearest as nearest_videos
 from serving.fresh_videos import GrowingRelease
 from serving.live import LiveRelease, go_live
 from serving.precomputed import Facts, Pages, Shelf, fill, room
+from serving.recommender import Decided, Recommender
 from serving.releases import load_release
 
 _WARM_UP, _ALONE = 50, 200
@@ -75,6 +77,7 @@ def run(
     *,
     pointer: str = "live",
     k: int = 20,
+    nearest: int = 400,
     batch_size: int = 32,
 ) -> Result:
     """Make pages for everybody whom the release knows and nobody asked to forget.
@@ -86,6 +89,7 @@ def run(
         stages: for progress.
         pointer: a pointer's name or a release id.
         k: videos of a page.
+        nearest: how many videos near to each viewer to keep, for computed pages.
         batch_size: pages decided at once.
 
     Raises:
@@ -102,12 +106,13 @@ def run(
         online = _alone_per_s(live, store_url, requests)
         stage.note = f"{online:,.0f} pages a second"
     with stages("pages") as stage:
-        slates, seconds, rate = _together(live, requests, batch_size, stage)
+        found, seconds, rate = _together(live, requests, batch_size, nearest, stage)
         stage.note = f"{rate:,.0f} pages a second"
     with stages("shelf"):
-        facts = Facts(release_id, configs.fingerprint(live.base.config), slates[0].arm, k, *_names(slates), made_at, offset)
-        pages = _shelve(space, facts, live, viewer_ids, slates)
-    complete, ratio = int((pages.records["rows"][:, 0] >= 0).sum()), rate / online
+        slates, config = found.slates, configs.fingerprint(live.base.config)
+        facts = Facts(release_id, config, slates[0].arm, k, nearest, *_names(slates), made_at, offset)
+        pages = _shelve(space, facts, viewer_ids, found)
+    complete, ratio = int((pages.records["video_ids"][:, 0] >= 0).sum()), rate / online
     return Result(
         release_id, len(viewer_ids), complete, batch_size, k, round(seconds, 3), round(rate, 1), round(online, 1),
         round(ratio, 2), round(limit(ratio, batch_size), 2), pages.records.nbytes, offset,
@@ -152,38 +157,55 @@ def _alone_per_s(live: LiveRelease, store_url: str, requests: Sequence[Request])
     loaded, random = live.loaded, rng.stream(0, "pages one at a time")
     store = LayeredStore(loaded.viewer_states(), open_store(store_url, f"batch:{requests[0].at}", timeout_s=5.0))
     try:
-        recommender = go_live(loaded, store, fill_store=False).recommender
+        recommender = _usual(go_live(loaded, store, fill_store=False))
         sample = [requests[place] for place in random.integers(len(requests), size=_WARM_UP + _ALONE)]
         return 1 / statistics.median([_seconds(recommender, [request])[1] for request in sample][_WARM_UP:])
     finally:
         store.close()
 
 
+def _usual(live: LiveRelease) -> Recommender:
+    """What decides everybody's pages."""
+    return live.base.build(live.base.config)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What goes onto the shelf, viewer by viewer."""
+
+    slates: list[Slate]
+    nearest: list[NDArray[np.int64]]
+    """By batch, [B, nearest]; see `serving.nearest.kept`."""
+
+
 def _together(
-    live: LiveRelease, requests: Sequence[Request], batch_size: int, stage: Stage
-) -> tuple[list[Slate], float, float]:
-    """All pages, the seconds they took, and pages a second."""
-    slates, took, total_s = list[Slate](), list[float](), 0.0
+    live: LiveRelease, requests: Sequence[Request], batch_size: int, nearest: int, stage: Stage
+) -> tuple[_Made, float, float]:
+    """Everything that is made, the seconds that took, and pages a second."""
+    recommender, catalogue = _usual(live), live.loaded.catalogue
+    made, took, total_s = _Made([], []), list[float](), 0.0
     for begin in range(0, len(requests), batch_size):
         batch = requests[begin : begin + batch_size]
-        found, seconds = _seconds(live.recommender, batch)
-        slates += found
+        found, seconds = _seconds(recommender, batch)
+        made.slates.extend(found.slates)
+        made.nearest.append(nearest_videos.kept(found.candidates, catalogue, nearest))
         took.append(seconds / len(batch))
         total_s += seconds
-        stage.advance(len(slates) / len(requests), f"{len(slates):,} pages")
-    return slates, total_s, 1 / statistics.median(took)
+        stage.advance(len(made.slates) / len(requests), f"{len(made.slates):,} pages")
+    return made, total_s, 1 / statistics.median(took)
 
 
-def _seconds(recommender: Policy, requests: Sequence[Request]) -> tuple[list[Slate], float]:
+def _seconds(recommender: Recommender, requests: Sequence[Request]) -> tuple[Decided, float]:
     began = time.perf_counter()
-    return recommender.recommend(requests), time.perf_counter() - began
+    return recommender.decide(requests), time.perf_counter() - began
 
 
-def _shelve(space: Path, facts: Facts, live: LiveRelease, viewer_ids: NDArray[np.int64], slates: Sequence[Slate]) -> Pages:
+def _shelve(space: Path, facts: Facts, viewer_ids: NDArray[np.int64], made: _Made) -> Pages:
     """Put the pages onto the shelf, without those of viewers who were forgotten while pages were made."""
-    records = room(viewer_ids, facts.k, len(facts.heads))
-    for page, slate in zip(records, slates, strict=True):
-        fill(page, slate, facts, live.loaded.catalogue)
+    records = room(viewer_ids, facts.k, len(facts.heads), facts.nearest)
+    records["nearest"] = np.concatenate(made.nearest)
+    for page, slate in zip(records, made.slates, strict=True):
+        fill(page, slate, facts)
     return Shelf(space).put(facts, records[~np.isin(viewer_ids, list(tombstones.read(space).forgotten_at))])
 
 

@@ -40,6 +40,11 @@ class Query:
     def __len__(self) -> int:
         return len(self.at)
 
+    def of(self, places: NDArray[np.int64]) -> "Query":
+        """The same of some of the requests."""
+        vectors = None if self.viewer_BD is None else self.viewer_BD[places]
+        return Query(self.part.of(places), vectors, self.at[places], self.current_B[places])
+
 
 class Source(Protocol):
     """One way to find candidates."""

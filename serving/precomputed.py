@@ -1,19 +1,23 @@
 """Home pages made ahead of time for everybody, and when one of them may be shown.
 
-`Shelf` is a folder of a space: per release one mapped file with a record per viewer (videos, propensities, sources, scores),
-and a small file that names it and says how far into the event log its pages reach. Mapped, because every worker then shares one
-copy and finding a page takes microseconds and no network.
+`Shelf` is a folder of a space: per release one mapped file with a record per viewer (videos, propensities, sources, scores,
+and, where asked for, the videos nearest to the viewer), and a small file that names it and says how far into the event log its
+pages reach. Mapped, because every worker then shares one copy and finding a page takes microseconds and no network. Ids, not
+rows: each process numbers uploads in the order in which it hears of them.
 
 A page that was made ahead is shown when nothing could have changed it but time: same release and serving config, no experiment
 that treats viewers differently, nothing done by the viewer since (clicks, watches, likes, …; being shown a page is not doing),
-nothing on it removed, and younger than a limit. Everyone else's page is computed as ever. Chance was drawn when the page was
+nothing on it removed, and younger than a limit. Everyone else's page is computed. Chance was drawn when the page was
 made: propensities are those of that draw, and whoever looks twice before doing anything sees the same page twice.
+
+A computed page knows the nearest videos that were found ahead of time (`serving.nearest`): it falls back on them, or is spared
+the search. What the viewer did since counts in every other source, in filters, features and the ranker.
 """
 
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +58,8 @@ class Facts(MadeFor):
     arm: str
     k: int
     """Most videos of a page."""
+    nearest: int
+    """Most videos near to a viewer; 0 where none are kept."""
     heads: tuple[str, ...]
     """Of scores."""
     sources: tuple[str, ...]
@@ -66,27 +72,28 @@ class Facts(MadeFor):
     """With the records."""
 
 
-def record(k: int, num_heads: int) -> np.dtype:
-    """One viewer's page; rows of −1 are empty slots."""
+def record(k: int, num_heads: int, num_nearest: int) -> np.dtype:
+    """What is kept of one viewer; ids of −1 are empty slots."""
     return np.dtype(
         [
             ("viewer_id", "<i8"),
-            ("rows", "<i4", (k,)),
+            ("video_ids", "<i8", (k,)),
             ("propensities", "<f8", (k,)),
             ("exploration", "?", (k,)),
             ("sources", "i1", (k,)),
             ("scores", "<f4", (num_heads, k)),
+            ("nearest", "<i8", (num_nearest,)),
         ]
     )
 
 
-def fill(page: np.void, slate: Slate, facts: Facts, catalogue: Catalogue) -> None:
+def fill(page: np.void, slate: Slate, facts: Facts) -> None:
     """Write a slate into a record that has room for it. A degraded one leaves it empty: a later try may do better."""
-    page["rows"] = -1
+    page["video_ids"] = -1
     if slate.degraded:
         return
     n = len(slate.video_ids)
-    page["rows"][:n] = catalogue.rows(slate.video_ids)
+    page["video_ids"][:n] = slate.video_ids
     page["propensities"][:n], page["exploration"][:n] = slate.propensities, slate.exploration
     page["sources"][:n] = [facts.sources.index(name) for name in slate.sources]
     for place, head in enumerate(facts.heads):
@@ -107,19 +114,19 @@ class Pages:
         return np.ascontiguousarray(self.records["viewer_id"])
 
     def of(self, viewer_id: int) -> np.void | None:
-        """The page of a viewer, if there is one."""
+        """What is kept of a viewer, if anything."""
         place = int(np.searchsorted(self._viewer_ids, viewer_id))
         if place == len(self.records):
             return None
-        page = self.records[place]  # as it is now: its viewer may have been forgotten since
-        return page if page["viewer_id"] == viewer_id and page["rows"][0] >= 0 else None
+        found = self.records[place]  # as it is now: its viewer may have been forgotten since
+        return found if found["viewer_id"] == viewer_id else None
 
-    def slate(self, page: np.void, request: Request, catalogue: Catalogue) -> Slate:
+    def slate(self, page: np.void, request: Request) -> Slate:
         """A record as the answer to a request for at most `facts.k` videos."""
-        n = min(request.k, int((page["rows"] >= 0).sum()))
+        n = min(request.k, int((page["video_ids"] >= 0).sum()))
         return Slate(
             request_id=request.request_id,
-            video_ids=catalogue.video_ids[page["rows"][:n]],
+            video_ids=page["video_ids"][:n].copy(),
             propensities=page["propensities"][:n].copy(),
             exploration=page["exploration"][:n].copy(),
             sources=tuple(self.facts.sources[code] for code in page["sources"][:n].tolist()),
@@ -218,14 +225,15 @@ class Doings:
 class Front:
     """The pages that may be shown now. Safe for many threads."""
 
-    def __init__(self, shelf: Shelf, doings: Doings, clock: Clock, max_age_s: float) -> None:
+    def __init__(self, shelf: Shelf, doings: Doings, clock: Clock, max_age_s: float, *, spare_search: bool = False) -> None:
         """Args:
         shelf: where pages are.
         doings: what viewers have done.
         clock: the one that pages are dated by.
         max_age_s: older pages are not shown.
+        spare_search: whether computed pages take the nearest videos as they were found, or only where a search fails.
         """
-        self.doings = doings
+        self.doings, self.spare_search = doings, spare_search
         self._shelf, self._clock, self._max_age_ms = shelf, clock, max_age_s * SECOND_MS
         self._looked_s, self._seen = float("-inf"), ("", 0)
         self._pages: Pages | None = None
@@ -244,7 +252,7 @@ class Front:
 
 
 class Ahead:
-    """The pages of one release that may be shown instead of computed ones. Safe for many threads."""
+    """What was made ahead of time for one release, as far as it may be used. Safe for many threads."""
 
     def __init__(
         self,
@@ -268,21 +276,38 @@ class Ahead:
         if pages is None or not self._may(request, pages.facts):
             return None
         page = pages.of(request.viewer_id)
-        if page is None:
+        if page is None or page["video_ids"][0] < 0:
             return None
-        rows = page["rows"][: request.k]
-        if len(self._visible(rows)) < int((rows >= 0).sum()):
+        slate = pages.slate(page, request)
+        if len(self._visible(self._catalogue.rows(slate.video_ids))) < len(slate.video_ids):
             return None
-        slate = pages.slate(page, request, self._catalogue)
         return replace(slate, stage_ms={"precomputed": (time.perf_counter() - began) * 1e3})
 
+    def knowing(self, requests: Sequence[Request]) -> list[Request]:
+        """The same requests, with the videos nearest to their viewers where those were found and may be used."""
+        pages = self._front.pages(self._made_for)
+        if pages is None or not pages.facts.nearest:
+            return list(requests)
+        return [self._knowing(request, pages) if _usual(request) else request for request in requests]
+
+    def _knowing(self, request: Request, pages: Pages) -> Request:
+        found = pages.of(request.viewer_id)
+        if found is None:
+            return request
+        nearest = found["nearest"]
+        return replace(request, nearest=nearest[nearest >= 0], search=not self._front.spare_search)
+
     def _may(self, request: Request, facts: Facts) -> bool:
-        fits = request.surface == HOME and not (request.kids or request.topics) and 0 < request.k <= facts.k
+        fits = _usual(request) and 0 < request.k <= facts.k
         return fits and self._front.doings.idle_since(request.viewer_id, facts.log_offset)
 
 
-def room(viewer_ids: NDArray[np.int64], k: int, num_heads: int) -> NDArray[np.void]:
+def _usual(request: Request) -> bool:
+    return request.surface == HOME and not (request.kids or request.topics)
+
+
+def room(viewer_ids: NDArray[np.int64], k: int, num_heads: int, num_nearest: int = 0) -> NDArray[np.void]:
     """Empty records for these viewers."""
-    records = np.zeros(len(viewer_ids), dtype=record(k, num_heads))
-    records["viewer_id"], records["rows"] = viewer_ids, -1
+    records = np.zeros(len(viewer_ids), dtype=record(k, num_heads, num_nearest))
+    records["viewer_id"], records["video_ids"], records["nearest"] = viewer_ids, -1, -1
     return records

@@ -25,8 +25,8 @@ from features.schema import FeatureBatch, FeatureSchema, ViewerPart
 from ranking.combine import combine
 from ranking.config import CombineConfig
 from ranking.rerank import rerank
-from retrieval.sources import Query, Source
-from serving import explorer, filters, trace
+from retrieval.sources import Query, Source, TwoTowerSource
+from serving import explorer, filters, nearest, trace
 from serving.candidates import CandidateSet, Lists, merge, side_by_side
 from serving.config import ExplorationConfig, ServingConfig
 from serving.explain import Explained, explain_page
@@ -76,6 +76,14 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A batch of pages, and what they were chosen from."""
+
+    slates: list[Slate]
+    candidates: CandidateSet
+
+
+@dataclass(frozen=True)
 class Ranked:
     """What the ranker said about a batch of candidates."""
 
@@ -109,8 +117,10 @@ class Recommender:
             requests: any mix of viewers, surfaces, sizes and instants; the earliest deadline among them counts for all.
             explain: fill `Slate.explanation`.
         """
-        if not requests:
-            return []
+        return self.decide(requests, explain=explain).slates if requests else []
+
+    def decide(self, requests: Sequence[Request], *, explain: bool = False) -> Decided:
+        """Like `recommend`, of at least one request, with the candidates."""
         log = Trace(len(requests), min((r.answer_by_s for r in requests if r.answer_by_s is not None), default=None))
         candidates = self._find(requests, log)
         with log.stage("video_features"):
@@ -123,7 +133,8 @@ class Recommender:
             orders = [self._rerank(request, i, candidates, ranked, log) for i, request in enumerate(requests)]
         with log.stage("explorer"):
             pages = [self.explore(request, i, candidates, ranked, orders[i]) for i, request in enumerate(requests)]
-        return [self._slate(request, i, candidates, ranked, pages[i], log, explain) for i, request in enumerate(requests)]
+        slates = [self._slate(request, i, candidates, ranked, pages[i], log, explain) for i, request in enumerate(requests)]
+        return Decided(slates, candidates)
 
     def retrieve(self, requests: Sequence[Request]) -> CandidateSet:
         """The candidates that the ranker would see; at least one request."""
@@ -136,7 +147,7 @@ class Recommender:
         with log.stage("viewer_vector"):
             query = replace(query, viewer_BD=self._encode(query.part, log))
         with log.stage("sources"):
-            found = self._sources(query, log)
+            found = self._sources(requests, query, log)
         with log.stage("filters"):
             lists = side_by_side(found, len(requests))
             filtered = filters.apply(self.parts.filters, query, viewer_ids, lists.rows_BS)
@@ -180,21 +191,47 @@ class Recommender:
             return None
         return log.attempt(lambda: self._watched("encoder", lambda: encoder.encode(part), log), trace.NO_VECTOR)
 
-    def _sources(self, query: Query, log: Trace) -> dict[str, Rows]:
-        """Lists by source. Until one has found something, the next is asked, even late, for as many as the ranker takes."""
+    def _sources(self, requests: Sequence[Request], query: Query, log: Trace) -> dict[str, Rows]:
+        """Lists by source. Until each request has some, the next is asked, even late, for as many as the ranker takes."""
         margin = min(max((len(seen) for seen in query.part.seen), default=0), self.config.seen_margin)
+        ahead, served = nearest.known(requests), np.zeros(len(query), dtype=np.bool_)
         found: dict[str, Rows] = {}
         for source in self.parts.sources:
-            alone = not any((rows >= 0).any() for rows in found.values())
+            alone = not served.all()
             wanted = margin + (self.config.num_candidates if alone else self._quota(source.name))
-            rows = log.attempt(
-                lambda s=source, k=wanted: self._watched(s.name, lambda: s.candidates(query, k), log),  # type: ignore[misc]
-                trace.source_down(source.name),
-                needed=alone,
-            )
+            if source.name == TwoTowerSource.name and ahead.any():
+                rows = self._nearest(source, requests, query, wanted, ahead, log)
+            else:
+                rows = self._ask(source, query, wanted, log, needed=alone)
             if rows is not None:
                 found[source.name] = rows
+                served |= (rows >= 0).any(axis=1)
         return found
+
+    def _ask(
+        self, source: Source, query: Query, k: int, log: Trace, where: NDArray[np.bool_] | None = None, *, needed: bool
+    ) -> Rows | None:
+        """A source's list for the requests of a mask, all without one; None where it fails."""
+        reason = trace.source_down(source.name)
+        return log.attempt(
+            lambda: self._watched(source.name, lambda: source.candidates(query, k), log), reason, where, needed=needed
+        )
+
+    def _nearest(
+        self, source: Source, requests: Sequence[Request], query: Query, k: int, ahead: NDArray[np.bool_], log: Trace
+    ) -> Rows | None:
+        """Like `_ask`, where the list of some is known ahead: for them it is taken without a search, or where that fails."""
+        searching, rows = np.array([request.search for request in requests]) | ~ahead, None
+        if searching.any() and query.viewer_BD is not None:
+            asked = query if searching.all() else query.of(np.flatnonzero(searching))
+            rows = self._ask(source, asked, k, log, searching, needed=True)
+        if rows is not None and searching.all():
+            return rows
+        known = nearest.rows(requests, self.parts.catalogue)
+        if rows is None:
+            log.note(trace.NEAREST_OF_EARLIER, searching & ahead)
+            return known
+        return nearest.completed(known, searching, rows)
 
     def _anything(
         self, query: Query, viewer_ids: NDArray[np.int64], found: dict[str, Rows], filtered: filters.Filtered, log: Trace

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 NO_HISTORY_STORE = "the latest history is unavailable right now: this page knows viewers as they were when the service began"
 NO_VECTOR = "personal retrieval is unavailable right now: candidates come from other sources"
+NEAREST_OF_EARLIER = "videos near to this viewer are those of some hours ago"
 NO_VIDEO_FEATURES = "video features are unavailable right now: the page is ordered without the ranker"
 NO_RANKER = "the ranker is unavailable right now: the page is ordered by similarity"
 NO_ORDER = "the ranker and personal retrieval are unavailable right now: the page is in the order candidates were found"

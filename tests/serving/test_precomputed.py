@@ -12,7 +12,10 @@ from serving.precomputed import Ahead, Doings, Facts, Front, MadeFor, Shelf, fil
 
 CATALOGUE = fakes.catalogue(40)
 CONFIG = "a config"
-FACTS = Facts("r1", CONFIG, "control", 5, ("click", "utility"), ("fresh", "two_tower"), made_at=1_000_000, log_offset=10)
+FACTS = Facts("r1", CONFIG, "control", 5, 3, ("click", "utility"), ("fresh", "two_tower"), made_at=1_000_000, log_offset=10)
+
+
+NEAREST = {3: [5, 6, -1], 5: [7, -1, -1], 9: [-1, -1, -1]}
 
 
 def slate(viewer, n=5, **changes):
@@ -33,9 +36,10 @@ def slate(viewer, n=5, **changes):
 @pytest.fixture
 def shelf(tmp_path):
     shelf = Shelf(tmp_path)
-    records = room(np.array([9, 3, 5]), 5, 2)
+    records = room(np.array([9, 3, 5]), 5, 2, 3)
     for page, viewer in zip(records, (9, 3, 5), strict=True):
-        fill(page, slate(viewer), FACTS, CATALOGUE)
+        fill(page, slate(viewer), FACTS)
+        page["nearest"] = NEAREST[viewer]
     shelf.put(FACTS, records)
     return shelf
 
@@ -43,10 +47,10 @@ def shelf(tmp_path):
 class Site:
     """Pages made ahead, with everything that a test may want to change."""
 
-    def __init__(self, shelf, release_id="r1", max_age_s=60.0, start=10):
+    def __init__(self, shelf, release_id="r1", max_age_s=60.0, start=10, **options):
         self.clock, self.doings = ManualClock(1_000_000), Doings(start)
         self.removed = np.zeros(len(CATALOGUE), dtype=bool)
-        self.front = Front(shelf, self.doings, self.clock, max_age_s)
+        self.front = Front(shelf, self.doings, self.clock, max_age_s, **options)
         self.ahead = Ahead(MadeFor(release_id, CONFIG), CATALOGUE, self.visible, self.front)
 
     def visible(self, rows):
@@ -56,6 +60,11 @@ class Site:
     def ask(self, *viewers, **changes):
         """Their pages, None where one must be computed."""
         return [self.ahead.page(replace(Request(f"q{viewer}", viewer, 77, k=4), **changes)) for viewer in viewers]
+
+    def known(self, *viewers, **changes):
+        """Ids of their nearest videos, None where a computed page knows none."""
+        requests = [replace(Request(f"q{viewer}", viewer, 77, k=4), **changes) for viewer in viewers]
+        return [None if r.nearest is None else r.nearest.tolist() for r in self.ahead.knowing(requests)]
 
     def shown(self, *viewers):
         return [page is not None for page in self.ask(*viewers)]
@@ -132,7 +141,7 @@ def test_old_pages_and_pages_of_other_releases_are_not_shown(shelf):
 
 def test_pages_of_another_config_are_not_shown(tmp_path, shelf):
     records = room(np.array([5]), 5, 2)
-    fill(records[0], slate(5), FACTS, CATALOGUE)
+    fill(records[0], slate(5), FACTS)
     shelf.put(replace(FACTS, config="another", made_at=1_000_001), records)
     assert Site(shelf).shown(5) == [False]
 
@@ -145,9 +154,50 @@ def test_a_page_with_a_removed_video_is_computed(shelf):
     assert site.shown(5) == [False]
 
 
+def test_a_page_with_a_video_that_this_process_has_not_heard_of_is_computed(shelf):
+    records = room(np.array([5]), 5, 2)
+    fill(records[0], slate(5), FACTS)
+    records["video_ids"][0, 1] = 9_999
+    shelf.put(replace(FACTS, made_at=1_000_500), records)
+    assert Site(shelf).shown(5) == [False]
+
+
+def test_computed_pages_know_the_nearest_videos_whatever_was_done_since(shelf):
+    site = Site(shelf)
+    site.do(11, click(5))
+    assert site.shown(5) == [False]
+    assert site.known(5, 3, 9, 4) == [[7], [5, 6], [], None]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"surface": UP_NEXT}, {"kids": True}, {"topics": ("music",)}], ids=lambda changes: str(changes)
+)
+def test_other_requests_know_nothing(shelf, changes):
+    assert Site(shelf).known(5, **changes) == [None]
+
+
+def test_nothing_is_known_from_old_batches_other_releases_and_batches_that_kept_none(shelf):
+    site = Site(shelf)
+    site.clock.advance(60_001)
+    assert site.known(5) == [None]
+    assert Site(shelf, "r2").known(5) == [None]
+    records = room(np.array([5]), 5, 2)
+    fill(records[0], slate(5), FACTS)
+    shelf.put(replace(FACTS, nearest=0, made_at=1_000_500), records)
+    assert Site(shelf).known(5) == [None]
+    assert Site(shelf).shown(5) == [True]
+
+
+@pytest.mark.parametrize("spare_search", [True, False])
+def test_whether_they_spare_the_search_is_the_operator_s_choice(shelf, spare_search):
+    ahead = Site(shelf, spare_search=spare_search).ahead
+    known, unknown = ahead.knowing([Request("q3", 3, 77), Request("q4", 4, 77)])
+    assert (known.search, unknown.search) == (not spare_search, True)
+
+
 def test_new_pages_replace_the_old_ones_and_their_file(tmp_path, shelf):
     records = room(np.array([5]), 5, 2)
-    fill(records[0], slate(7), FACTS, CATALOGUE)
+    fill(records[0], slate(7), FACTS)
     shelf.put(replace(FACTS, made_at=1_000_500), records)
     assert sorted(os.listdir(tmp_path / "pages")) == ["r1-1000500.npy", "r1.json"]
     found = Site(shelf).ask(5, 3)
@@ -157,8 +207,8 @@ def test_new_pages_replace_the_old_ones_and_their_file(tmp_path, shelf):
 
 def test_degraded_and_short_pages(shelf):
     records = room(np.array([1, 2]), 5, 2)
-    fill(records[0], slate(1, degraded=("the store was down",)), FACTS, CATALOGUE)
-    fill(records[1], slate(2, n=3), FACTS, CATALOGUE)
+    fill(records[0], slate(1, degraded=("the store was down",)), FACTS)
+    fill(records[1], slate(2, n=3), FACTS)
     shelf.put(replace(FACTS, made_at=1_000_500), records)
     found = Site(shelf).ask(1, 2)
     assert found[0] is None
@@ -177,12 +227,14 @@ def test_a_forgotten_viewer_is_not_in_the_file_and_the_others_stay(tmp_path, she
     before = Site(shelf)
     assert before.shown(viewer) == [True]
     assert [shelf.forget(viewer), shelf.forget(viewer), shelf.forget(77)] == [True, False, False]
+    assert before.known(viewer) == [None]
     assert before.shown(viewer) == [False]  # not by whoever mapped the file before, either
     kept = {3, 5, 9} - {viewer}
     pages = shelf.get("r1")
     assert set(pages.records["viewer_id"].tolist()) == kept
     for other in kept:
         assert Site(shelf).ask(other)[0].video_ids.tolist() == slate(other).video_ids[:4].tolist()
+        assert Site(shelf).known(other) == [[ids for ids in NEAREST[other] if ids >= 0]]
     assert Site(shelf).shown(viewer) == [False]
     assert [shelf.forget(other) for other in sorted(kept)] == [True, True]
     assert shelf.get("r1") is None
