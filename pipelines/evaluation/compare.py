@@ -158,9 +158,10 @@ def two_stage(
         asked = zip(cases.viewer_ids[chosen].tolist(), cases.at[chosen].tolist(), strict=True)
         requests = [Request(f"case-{chosen.start + i}", viewer, at, k=_PAGE) for i, (viewer, at) in enumerate(asked)]
         pages = np.full((len(requests), _PAGE), -1, dtype=np.int32)
-        for page, slate in zip(pages, recommender.recommend(requests), strict=True):
+        decided = recommender.decide(requests)
+        for page, slate in zip(pages, decided.slates, strict=True):
             page[: len(slate.video_ids)] = loaded.catalogue.rows(slate.video_ids)
-        return _followed_by(pages, recommender.retrieve(requests).rows_BK)
+        return _followed_by(pages, decided.candidates.rows_BK)
 
     return ranked
 
