@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from core import settings
 from core.errors import ReleaseRefused
-from core.process import die_with_parent
+from core.process import end_with
 
 if TYPE_CHECKING:
     from serving.live import LiveRelease
@@ -82,11 +82,7 @@ def _in_service(root: Path, release_id: str, *, verify: bool) -> "LiveRelease":
 
 
 def _main(waiting: int, root: Path, release_id: str, live_id: str | None) -> None:
-    arm = die_with_parent()
-    if arm is not None:
-        arm()
-    if os.getppid() != waiting:  # it ended before this process could ask to be told
-        sys.exit("nobody waits for the answer")
+    end_with(waiting)
     os.nice(_NICENESS)
     settings.one_thread_per_library()
     settings.without_pandas()

@@ -65,6 +65,15 @@ def follow_parent() -> None:
         sys.exit("whoever began this session has ended, and so does this process")
 
 
+def end_with(parent: int) -> None:
+    """End when the parent ends; at once where it has gone before this process could ask to be told."""
+    arm = die_with_parent()
+    if arm is not None:
+        arm()
+    if os.getppid() != parent:
+        sys.exit("the process that began this one has ended, and so does this one")
+
+
 def is_running(pid: int) -> bool:
     """Whether there is such a process, whoever owns it."""
     try:

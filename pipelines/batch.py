@@ -13,7 +13,8 @@ what else the machine does now and then does not count.
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,11 @@ from data import tombstones
 from data.logs import OwnLog
 from features.cluster_store import open_store
 from features.layered_store import LayeredStore
-from features.memory_store import MemoryStore
+from pipelines.page_makers import Made, PageMaker, Task, usual
 from pipelines.progress import Stage, Stages
-from serving import nearest as nearest_videos
-from serving.fresh_videos import GrowingRelease
 from serving.live import LiveRelease, go_live
 from serving.precomputed import Facts, Pages, Shelf, fill, room
-from serving.recommender import Decided, Recommender
-from serving.releases import load_release
+from serving.recommender import Recommender
 
 _WARM_UP, _ALONE = 50, 200
 """Pages computed one at a time, to compare with."""
@@ -53,12 +51,15 @@ class Result:
     """Complete ones; the others are computed when they are asked for."""
     batch_size: int
     k: int
+    workers: int
     seconds: float
-    """Of computing all pages, whatever else the machine did."""
+    """Of computing all pages, with what it took to start the workers, whatever else the machine did."""
     pages_per_s: float
+    """Of all workers, in that time."""
     online_pages_per_s: float
     """The same recommender over the store's server, as in service, asked for one page at a time."""
     ratio: float
+    """Rate of one worker, of the median batch, against it: what batching gains."""
     limit: float
     """What the ratio would be with batches of any size."""
     bytes: int
@@ -71,7 +72,7 @@ class Result:
 
 def run(
     releases: Path,
-    log: OwnLog,
+    open_log: Callable[[], OwnLog],
     store_url: str,
     stages: Stages,
     *,
@@ -79,43 +80,50 @@ def run(
     k: int = 20,
     nearest: int = 400,
     batch_size: int = 32,
+    workers: int = 1,
 ) -> Result:
     """Make pages for everybody whom the release knows and nobody asked to forget.
 
     Args:
         releases: root of published releases; the shelf is beside it.
-        log: the event log of the space.
+        open_log: opens the event log of the space; see `page_makers.Task`.
         store_url: the store's server, to compare with the service's way.
         stages: for progress.
         pointer: a pointer's name or a release id.
         k: videos of a page.
         nearest: how many videos near to each viewer to keep, for computed pages.
         batch_size: pages decided at once.
+        workers: processes that decide beside each other.
 
     Raises:
         ReleaseRefused, BadInput: the release cannot be opened, or there is none.
     """
     space, release_id = releases.parent, _named(releases, pointer)
     with stages("open") as stage:
-        live, offset = _open(releases, release_id, log)
-        now = ContinuedClock(max(live.loaded.end_at, log.newest_at()), SystemClock()).now()
-        made_at, viewer_ids = SystemClock().now(), _viewers(live, space)
-        stage.note = f"release {release_id}, {len(viewer_ids):,} viewers, log up to offset {offset}"
+        maker = PageMaker(Task(releases, release_id, open_log, nearest, batch_size))
+        live, made_at = maker.live, SystemClock().now()
+        viewer_ids, now = _viewers(live, space), _now(live, open_log)
+        stage.note = f"release {release_id}, {len(viewer_ids):,} viewers, log up to offset {maker.log_offset}"
     requests = [Request(f"ahead:{made_at}:{viewer}", viewer, now, HOME, k) for viewer in viewer_ids.tolist()]
     with stages("one at a time") as stage:
         online = _alone_per_s(live, store_url, requests)
         stage.note = f"{online:,.0f} pages a second"
     with stages("pages") as stage:
-        found, seconds, rate = _together(live, requests, batch_size, nearest, stage)
-        stage.note = f"{rate:,.0f} pages a second"
+        began = time.perf_counter()
+        made = _made(maker, requests, workers, stage)
+        seconds = time.perf_counter() - began
+        each_s = statistics.median(each for piece in made for each in piece.seconds_each)
+        stage.note = f"{len(requests) / seconds:,.0f} pages a second"
     with stages("shelf"):
-        slates, config = found.slates, configs.fingerprint(live.base.config)
+        slates = [slate for piece in made for slate in piece.slates]
+        known, offset = np.concatenate([piece.nearest_BN for piece in made]), min(piece.log_offset for piece in made)
+        config = configs.fingerprint(live.base.config)
         facts = Facts(release_id, config, slates[0].arm, k, nearest, *_names(slates), made_at, offset)
-        pages = _shelve(space, facts, viewer_ids, found)
-    complete, ratio = int((pages.records["video_ids"][:, 0] >= 0).sum()), rate / online
+        pages = _shelve(space, facts, viewer_ids, slates, known)
+    complete, ratio = int((pages.records["video_ids"][:, 0] >= 0).sum()), 1 / each_s / online
     return Result(
-        release_id, len(viewer_ids), complete, batch_size, k, round(seconds, 3), round(rate, 1), round(online, 1),
-        round(ratio, 2), round(limit(ratio, batch_size), 2), pages.records.nbytes, offset,
+        release_id, len(viewer_ids), complete, batch_size, k, workers, round(seconds, 3), round(len(requests) / seconds, 1),
+        round(online, 1), round(ratio, 2), round(limit(ratio, batch_size), 2), pages.records.nbytes, offset,
     )  # fmt: skip
 
 
@@ -134,12 +142,9 @@ def _named(releases: Path, pointer: str) -> str:
     return found
 
 
-def _open(releases: Path, release_id: str, log: OwnLog) -> tuple[LiveRelease, int]:
-    """The release with everything that the log says, and how far that is."""
-    growing = GrowingRelease(go_live(load_release(releases, release_id), MemoryStore()))
-    consumer = growing.consumer(log)
-    consumer.replay()
-    return growing.live, consumer.offset
+def _now(live: LiveRelease, open_log: Callable[[], OwnLog]) -> int:
+    with closing(open_log()) as log:
+        return ContinuedClock(max(live.loaded.end_at, log.newest_at()), SystemClock()).now()
 
 
 def _viewers(live: LiveRelease, space: Path) -> NDArray[np.int64]:
@@ -157,54 +162,36 @@ def _alone_per_s(live: LiveRelease, store_url: str, requests: Sequence[Request])
     loaded, random = live.loaded, rng.stream(0, "pages one at a time")
     store = LayeredStore(loaded.viewer_states(), open_store(store_url, f"batch:{requests[0].at}", timeout_s=5.0))
     try:
-        recommender = _usual(go_live(loaded, store, fill_store=False))
+        recommender = usual(go_live(loaded, store, fill_store=False))
         sample = [requests[place] for place in random.integers(len(requests), size=_WARM_UP + _ALONE)]
-        return 1 / statistics.median([_seconds(recommender, [request])[1] for request in sample][_WARM_UP:])
+        return 1 / statistics.median([_seconds(recommender, request) for request in sample][_WARM_UP:])
     finally:
         store.close()
 
 
-def _usual(live: LiveRelease) -> Recommender:
-    """What decides everybody's pages."""
-    return live.base.build(live.base.config)
+def _made(maker: PageMaker, requests: Sequence[Request], workers: int, stage: Stage) -> list[Made]:
+    """Everything that is made, in order."""
+    pieces, done = list[Made](), 0
+    for piece in maker.make_all(requests, workers):
+        pieces.append(piece)
+        done += len(piece.slates)
+        stage.advance(done / len(requests), f"{done:,} pages")
+    return pieces
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What goes onto the shelf, viewer by viewer."""
-
-    slates: list[Slate]
-    nearest: list[NDArray[np.int64]]
-    """By batch, [B, nearest]; see `serving.nearest.kept`."""
-
-
-def _together(
-    live: LiveRelease, requests: Sequence[Request], batch_size: int, nearest: int, stage: Stage
-) -> tuple[_Made, float, float]:
-    """Everything that is made, the seconds that took, and pages a second."""
-    recommender, catalogue = _usual(live), live.loaded.catalogue
-    made, took, total_s = _Made([], []), list[float](), 0.0
-    for begin in range(0, len(requests), batch_size):
-        batch = requests[begin : begin + batch_size]
-        found, seconds = _seconds(recommender, batch)
-        made.slates.extend(found.slates)
-        made.nearest.append(nearest_videos.kept(found.candidates, catalogue, nearest))
-        took.append(seconds / len(batch))
-        total_s += seconds
-        stage.advance(len(made.slates) / len(requests), f"{len(made.slates):,} pages")
-    return made, total_s, 1 / statistics.median(took)
-
-
-def _seconds(recommender: Recommender, requests: Sequence[Request]) -> tuple[Decided, float]:
+def _seconds(recommender: Recommender, request: Request) -> float:
     began = time.perf_counter()
-    return recommender.decide(requests), time.perf_counter() - began
+    recommender.decide([request])
+    return time.perf_counter() - began
 
 
-def _shelve(space: Path, facts: Facts, viewer_ids: NDArray[np.int64], made: _Made) -> Pages:
+def _shelve(
+    space: Path, facts: Facts, viewer_ids: NDArray[np.int64], slates: Sequence[Slate], nearest: NDArray[np.int64]
+) -> Pages:
     """Put the pages onto the shelf, without those of viewers who were forgotten while pages were made."""
     records = room(viewer_ids, facts.k, len(facts.heads), facts.nearest)
-    records["nearest"] = np.concatenate(made.nearest)
-    for page, slate in zip(records, made.slates, strict=True):
+    records["nearest"] = nearest
+    for page, slate in zip(records, slates, strict=True):
         fill(page, slate, facts)
     return Shelf(space).put(facts, records[~np.isin(viewer_ids, list(tombstones.read(space).forgotten_at))])
 

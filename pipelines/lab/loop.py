@@ -24,7 +24,7 @@ import polars as pl
 from core import columns as c
 from core.clock import DAY_MS
 from core.errors import BadInput
-from core.process import die_with_parent
+from core.process import end_with
 from data import dataset as datasets
 from data.dataset import Dataset
 from data.world import simulate
@@ -91,7 +91,7 @@ def _each(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[None]:
         return
     # A fork of a process with threads may hang, so children start anew.
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_child, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with, initargs=(os.getpid(),)) as pool:
         waiting = {pool.submit(work, *job) for job in jobs}
         try:
             while waiting:
@@ -102,15 +102,6 @@ def _each(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[None]:
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def _child(parent: int) -> None:
-    """End with the parent, also when it ended while this process was still starting."""
-    arm = die_with_parent()
-    if arm is not None:
-        arm()
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 @contextmanager
