@@ -1,11 +1,11 @@
 """Does anything grow? Steady pages and events for a while, and every few seconds what the process holds.
 
-    python -m benchmarks.soak --minutes 30 --load .7
+    python -m benchmarks.soak --minutes 30 --load .7 --viewers 20000
 
 Reports for each minute how long pages waited in the client's view, how many were refused or failed, the processor time that
 the service took per page (where waits grow and this does not, it is the machine), and the most that it held: resident memory,
 open files, threads, what waits; and the slope of memory over the second half (MiB per hour, least squares), as the first half
-fills caches. With `--load` the rate is that share of the capacity, measured first as `benchmarks.overload` does. Clients share
+fills caches. Few viewers come back often, and their growing histories make pages dearer; many do not. With `--load` the rate is that share of the capacity, measured first as `benchmarks.overload` does. Clients share
 the machine's cores with the service.
 """
 
@@ -42,10 +42,10 @@ def sample(port: int, service: "Popen[bytes]", began: float) -> dict[str, float]
     }
 
 
-async def visit(port: int, rate: float, seconds: float, number: int) -> list[load.Answer]:
+async def visit(port: int, rate: float, seconds: float, number: int, viewers: int) -> list[load.Answer]:
     """Pages, and a click on each tenth."""
     crowd = load.Crowd(port)
-    answers = await crowd.come(load.pages(rate, seconds, seed=number))
+    answers = await crowd.come(load.pages(rate, seconds, seed=number, num_viewers=viewers))
     seen = [json.loads(answer.body) for answer in answers[::10] if answer.status == 200]
     clicks = [
         load.Visit(0.0, "/events", body=json.dumps({"events": [_click(page)]}).encode()) for page in seen if page["videos"]
@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=10.0, help="pages per second")
     parser.add_argument("--load", type=float, default=None, help="instead of a rate: share of the capacity, measured first")
+    parser.add_argument("--viewers", type=int, default=499, help="how many there are, numbered from 1")
     parser.add_argument("--space", default=None, help="dataset to serve; the last trained one by default")
     arguments = parser.parse_args()
     with load.service(arguments.space) as (port, child):
@@ -107,17 +108,21 @@ def main() -> None:
             capacity(port, WARM_UP_S)
             capacity_per_s = round(capacity(port, CAPACITY_S), 1)
             rate = round(arguments.load * capacity_per_s, 1)
-        result = {"capacity_per_s": capacity_per_s, "rate": rate, **watch(port, child, rate, arguments.minutes)}
+        result = {
+            "capacity_per_s": capacity_per_s,
+            "rate": rate,
+            **watch(port, child, rate, arguments.minutes, arguments.viewers),
+        }
     results_file.keep("soak", result, arguments)
 
 
-def watch(port: int, service: "Popen[bytes]", rate: float, minutes: float) -> dict[str, Any]:
+def watch(port: int, service: "Popen[bytes]", rate: float, minutes: float, viewers: int) -> dict[str, Any]:
     """Visit for a while, and say what became of the pages and of the process."""
     began = time.monotonic()
     samples: list[dict[str, float]] = [sample(port, service, began)]
     answers: list[tuple[float, load.Answer]] = []
     while (at_s := time.monotonic() - began) < minutes * 60:
-        came = asyncio.run(visit(port, rate, EVERY_S, len(samples)))
+        came = asyncio.run(visit(port, rate, EVERY_S, len(samples), viewers))
         answers += [(at_s, replace(answer, body=b"")) for answer in came]
         samples.append(sample(port, service, began))
         print(samples[-1], flush=True)
