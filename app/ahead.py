@@ -93,7 +93,8 @@ class _Follower:
 
     def state(self, viewer_id: int) -> dict[str, Any]:
         """See Follower."""
-        return self.own.state(viewer_id)
+        held = self.shelf.held(viewer_id)
+        return self.own.state(viewer_id) | ({"ahead": held} if held else {})
 
     def forget(self, viewer_id: int) -> bool:
         """See Follower."""

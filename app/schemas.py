@@ -227,7 +227,8 @@ class ViewerData(BaseModel):
     events: list[dict[str, Any]]
     """The live log's, oldest first."""
     features: dict[str, Any]
-    """The online store's: counters as (sum, tile, amount), clicks as (video, instant), lengths of watches."""
+    """The online store's: counters as (sum, tile, amount), clicks as (video, instant), lengths of watches; and `ahead`, the
+    page and the nearest videos that were found ahead of time, by release."""
     records: list[dict[str, Any]]
     """Of a share of pages, what they were chosen from (`serving.counterfactual`), oldest first."""
 

@@ -171,6 +171,17 @@ class Shelf:
         except FileNotFoundError:
             return 0
 
+    def held(self, viewer_id: int) -> dict[str, dict[str, list[int]]]:
+        """What is kept of a viewer, by release: ids of the page and of the nearest videos."""
+        shelved = {path.stem: self.get(path.stem) for path in sorted(self._folder.glob("*.json"))}
+        found = {release_id: pages.of(viewer_id) for release_id, pages in shelved.items() if pages is not None}
+        lists = ("video_ids", "nearest")
+        return {
+            release_id: {name: kept[name][kept[name] >= 0].tolist() for name in lists}
+            for release_id, kept in found.items()
+            if kept is not None
+        }
+
     def forget(self, viewer_id: int) -> bool:
         """Overwrite a viewer's pages, of every release, by copies of a neighbour's; whether there were any."""
         found = False

@@ -91,7 +91,10 @@ def test_pages_ahead_of_time_in_several_workers(batch, own_var):
         until(lambda: made_ahead(second, "7")[0] == ["nearest"])
         assert made_ahead(second, "8")[0] == ["precomputed"]
 
+        held = httpx.get(f"{second}/viewers/8/data", headers=TOKEN, timeout=20).json()["features"]["ahead"]
+        assert [len(kept["video_ids"]) for kept in held.values()] == [12]
         assert httpx.delete(f"{first}/viewers/8", headers=TOKEN, timeout=20).status_code == 200
+        assert "ahead" not in httpx.get(f"{second}/viewers/8/data", headers=TOKEN, timeout=20).json()["features"]
         assert [made_ahead(url, "8")[0] for url in (first, second)] == [[], []]
         assert set(tombstones.read(spaces.current(own_var).path).forgotten_at) == {8}
 

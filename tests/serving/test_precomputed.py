@@ -226,7 +226,10 @@ def test_pages_that_cannot_be_read_are_computed(tmp_path, shelf):
 def test_a_forgotten_viewer_is_not_in_the_file_and_the_others_stay(tmp_path, shelf, viewer):
     before = Site(shelf)
     assert before.shown(viewer) == [True]
+    kept = {"video_ids": slate(viewer).video_ids.tolist(), "nearest": [ids for ids in NEAREST[viewer] if ids >= 0]}
+    assert shelf.held(viewer) == {"r1": kept}
     assert [shelf.forget(viewer), shelf.forget(viewer), shelf.forget(77)] == [True, False, False]
+    assert shelf.held(viewer) == {}
     assert before.known(viewer) == [None]
     assert before.shown(viewer) == [False]  # not by whoever mapped the file before, either
     kept = {3, 5, 9} - {viewer}
