@@ -63,17 +63,11 @@ class Parts:
     arm: str = "control"
     config: ServingConfig = field(default_factory=ServingConfig)
 
-    def order(self, utility_K: Floats, rows_K: Rows, at: int, k: int) -> NDArray[np.int64]:
+    def order(self, utility_K: Floats, rows_K: NDArray[np.int32], at: int, k: int) -> NDArray[np.int64]:
         """The re-ranker's order of min(k, K) candidates at an instant."""
-        (order,) = self.orders(utility_K[None], rows_K[None], np.array([at]), [k])
-        return order
-
-    def orders(self, utility_BK: Floats, rows_BK: Rows, at: Instants, k_B: Sequence[int]) -> list[NDArray[np.int64]]:
-        """The same of several pages, whose candidates end with padding."""
-        uploaded = self.catalogue.uploaded_at[rows_BK]
-        age_days = np.where(uploaded > 0, (at[:, None] - uploaded) / DAY_MS, -1).astype(np.float32)
-        channel = self.catalogue.channel[rows_BK]
-        return rerank(utility_BK, self.video_VD, rows_BK, channel, age_days, self.config.rerank, k_B)
+        uploaded = self.catalogue.uploaded_at[rows_K]
+        age_days = np.where(uploaded > 0, (at - uploaded) / DAY_MS, -1).astype(np.float32)
+        return rerank(utility_K, self.video_VD, rows_K, self.catalogue.channel[rows_K], age_days, self.config.rerank, k)
 
     def fresh(self, rows_K: NDArray[np.int32], at: int) -> NDArray[np.bool_]:
         """[K] whether each video was uploaded lately."""
@@ -136,7 +130,7 @@ class Recommender:
         with log.stage("combine"):
             ranked = Ranked(batch, scores, self._utility(candidates, scores, log))
         with log.stage("rerank"):
-            orders = self._rerank(requests, candidates, ranked, log)
+            orders = [self._rerank(request, i, candidates, ranked, log) for i, request in enumerate(requests)]
         with log.stage("explorer"):
             pages = [self.explore(request, i, candidates, ranked, orders[i]) for i, request in enumerate(requests)]
         slates = [self._slate(request, i, candidates, ranked, pages[i], log, explain) for i, request in enumerate(requests)]
@@ -299,17 +293,15 @@ class Recommender:
         log.note(trace.BAD_SCORES, np.asarray((known & ~valid).any(axis=1)))
         return np.where(known & valid, utility, np.float32(-np.inf))
 
-    def _rerank(
-        self, requests: Sequence[Request], candidates: CandidateSet, ranked: Ranked, log: Trace
-    ) -> list[NDArray[np.int64]]:
-        rows, num_B, k_B = candidates.rows_BK, candidates.count_B, [max(request.k, 0) for request in requests]
-        for place, (num, k) in enumerate(zip(num_B.tolist(), k_B, strict=True)):
-            if num < k:
-                log.note(trace.short_page(num, k), np.arange(len(requests)) == place)
-        orders = log.attempt(lambda: self.parts.orders(ranked.utility_BK, rows, candidates.query.at, k_B), trace.NO_RERANK)
-        if orders is not None:
-            return orders
-        return [np.argsort(-each[:num], kind="stable")[:k] for each, num, k in zip(ranked.utility_BK, num_B, k_B, strict=True)]
+    def _rerank(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, log: Trace) -> NDArray[np.int64]:
+        rows = candidates.rows_BK[index]
+        rows = rows[rows >= 0]
+        utility, k = ranked.utility_BK[index, : len(rows)], max(request.k, 0)
+        here = np.arange(len(candidates.query)) == index
+        if len(rows) < k:
+            log.note(trace.short_page(len(rows), k), here)
+        order = log.attempt(lambda: self.parts.order(utility, rows, request.at, k), trace.NO_RERANK, here)
+        return np.argsort(-utility, kind="stable")[:k] if order is None else order
 
     def explore(self, request: Request, index: int, candidates: CandidateSet, ranked: Ranked, order: NDArray[np.int64]) -> Page:
         """The page of one request, with as much chance as the viewer has left today; a `witness` looks at what it is made of.

@@ -13,16 +13,15 @@ PLAIN = RerankConfig(diversity=0.0, channel_cap=0, freshness=0.0)
 
 def page(utility, config, k, vectors=None, channel=None, age=None):
     num = len(utility)
-    (chosen,) = rerank(
-        np.asarray(utility, dtype=np.float32)[None],
+    return rerank(
+        np.asarray(utility, dtype=np.float32),
         np.zeros((num, 2), dtype=np.float32) if vectors is None else np.asarray(vectors, dtype=np.float32),
-        np.arange(num, dtype=np.int32)[None],
-        np.zeros((1, num), dtype=np.int32) if channel is None else np.asarray(channel, dtype=np.int32)[None],
-        np.zeros((1, num), dtype=np.float32) if age is None else np.asarray(age, dtype=np.float32)[None],
+        np.arange(num, dtype=np.int32),
+        np.zeros(num, dtype=np.int32) if channel is None else np.asarray(channel, dtype=np.int32),
+        np.zeros(num, dtype=np.float32) if age is None else np.asarray(age, dtype=np.float32),
         config,
-        [k],
-    )
-    return chosen.tolist()
+        k,
+    ).tolist()
 
 
 @given(
@@ -114,33 +113,3 @@ def test_nothing_and_one(k):
 
 def test_vectors_may_be_empty():
     assert page([1, 2], RerankConfig(), 2, vectors=np.empty((2, 0))) == [1, 0]
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.lists(st.floats(-5, 5, width=32) | st.sampled_from([np.nan, np.inf, -np.inf]), max_size=30), st.integers(0, 35)
-        ),
-        min_size=1,
-        max_size=5,
-    ),
-    st.integers(1, 40),
-    st.floats(0, 1),
-)
-def test_pages_that_are_ordered_together_are_those_that_are_ordered_alone(asked, pool, diversity):
-    config = RerankConfig(diversity=diversity, channel_cap=2, pool=pool, freshness=0.5)
-    width = max(len(utility) for utility, _ in asked)
-    shape = len(asked), width
-    random = np.random.default_rng(0)
-    vectors = random.normal(size=(50, 3)).astype(np.float32)
-    utility, rows = np.full(shape, -np.inf, dtype=np.float32), np.full(shape, -1, dtype=np.int32)
-    for place, (values, _) in enumerate(asked):
-        utility[place, : len(values)] = values
-        rows[place, : len(values)] = random.permutation(50)[: len(values)]
-    channel, age = random.integers(0, 4, shape, dtype=np.int32), random.uniform(-1, 9, shape).astype(np.float32)
-    together = rerank(utility, vectors, rows, channel, age, config, [k for _, k in asked])
-    for place, (values, k) in enumerate(asked):
-        own = slice(place, place + 1), slice(0, len(values))
-        (alone,) = rerank(utility[own], vectors, rows[own], channel[own], age[own], config, [k])
-        assert together[place].tolist() == alone.tolist()
-        assert len(alone) == min(k, len(values))
