@@ -68,7 +68,9 @@ class PageMaker:
 
     def __init__(self, task: Task) -> None:
         """Open the release, and read the log as far as it goes now. Raises ReleaseRefused or LogUnavailable."""
-        growing = GrowingRelease(go_live(load_release(task.releases, task.release_id), MemoryStore()))
+        loaded = load_release(task.releases, task.release_id)
+        loaded.touch()  # as in service, or the first pages wait for the disk
+        growing = GrowingRelease(go_live(loaded, MemoryStore()))
         with closing(task.open_log()) as log:
             consumer = growing.consumer(log)
             consumer.replay()
