@@ -43,7 +43,7 @@ def sample(port: int, service: "Popen[bytes]", began: float) -> dict[str, float]
     }
 
 
-async def visit(port: int, rate: float, seconds: float, number: int, viewers: int) -> list[load.Answer]:
+async def visit(port: int, rate: float, seconds: float, number: int, viewers: int = 499) -> list[load.Answer]:
     """Pages, and a click on each tenth."""
     crowd = load.Crowd(port)
     answers = await crowd.come(load.pages(rate, seconds, seed=number, num_viewers=viewers))
