@@ -9,7 +9,7 @@ import typer
 def batch(
     space: Annotated[str | None, typer.Option(help="Dataset; the last trained one by default.")] = None,
     release: Annotated[str, typer.Option(help="Release id or pointer.")] = "live",
-    k: Annotated[int, typer.Option(help="Videos of a page; requests for more are computed.", min=1, max=100)] = 20,
+    k: Annotated[int, typer.Option(help="Videos of a page; requests for more are computed.", min=1, max=100)] = 24,
     nearest: Annotated[
         int,
         typer.Option(help="Videos near to each viewer to keep, for when a search fails or is spared.", min=0, max=500),

@@ -77,7 +77,7 @@ def run(
     stages: Stages,
     *,
     pointer: str = "live",
-    k: int = 20,
+    k: int = 24,
     nearest: int = 400,
     batch_size: int = 32,
     workers: int = 1,

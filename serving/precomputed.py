@@ -38,7 +38,7 @@ from data.catalogue import Catalogue
 
 FOLDER = "pages"
 """Of a space."""
-_NOT_DONE_BY_VIEWERS = pa.array([ev.IMPRESSION, ev.UPLOAD, ev.REMOVE, ev.LABEL])
+_NOT_DONE_BY_VIEWERS = pa.array([ev.IMPRESSION, ev.UPLOAD, ev.REMOVE, ev.LABEL, *ev.OF_PAGES])
 _LOOK_S = 1.0
 
 

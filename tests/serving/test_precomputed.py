@@ -114,7 +114,8 @@ def test_who_has_done_something_since_gets_a_computed_page_and_being_shown_one_i
         event_id="i", event_at=1, received_at=1, viewer_id=9, video_id=1, position=0, surface="home", release_id="r1",
         arm="a", source="fresh", propensity=1.0, exploration=False,
     )  # fmt: skip
-    site.do(11, click(5), shown, click(3, ev.Remove))
+    loaded = ev.Loaded(event_id="l", event_at=1, received_at=1, viewer_id=9, video_id=1, request_id="i", load_s=0.3)
+    site.do(11, click(5), shown, loaded, click(3, ev.Remove))
     assert site.shown(3, 5, 9) == [True, False, True]
 
 
