@@ -253,7 +253,7 @@ class Trials:
             return Subjects(behind, live.loaded.viewers, unseen, self._notes)
 
         if not config.experiments and not config.holdout:  # hashing viewers into nothing takes time, too
-            alone = self._notes.over(live.base.build(live.base.config))
+            alone = self._notes.over(live.base.usual)
             return _Running(plan, alone, lambda: alone.breakers, subjects(lambda request: alone))
         witnessed = {name: self._notes.among(each.base) for name, each in named.items()}
         arms = ArmRecommender(config, self._notes.among(live.base), witnessed, plan.met)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from core.errors import ReleaseRefused, UpnextError
-from core.process import die_with_parent
+from core.process import end_when_parent_ends
 
 CANNOT_BEGIN = 2
 """Exit status of a worker that said why it cannot work; one like it would not do better."""
@@ -85,10 +85,9 @@ class Crew:
 
 def _be_worker(parent: int, work: Callable[[], None]) -> NoReturn:
     """The rest of a forked process's life. Nothing of the parent's clean-up may run in it."""
-    arm, status = die_with_parent(), 1
+    status = 1
     try:
-        if arm is not None:
-            arm()
+        end_when_parent_ends()
         if os.getppid() != parent:  # it ended before this process could ask to be told
             os._exit(1)
         os.setsid()  # Ctrl-C reaches the parent, which ends its workers in order

@@ -26,6 +26,7 @@ from data import versioning
 from features.memory_store import MemoryStore
 from pipelines import spaces
 from serving.live import LiveRelease, go_live
+from serving.precomputed import NOT_DONE
 from serving.releases import load_release
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -75,7 +76,7 @@ def _freshness(events: pl.DataFrame, hours: int, alone_ms: float, together_ms: f
     begin = (end - DAYS * DAY_MS) // period * period
     shown = events.filter((pl.col(c.KIND) == ev.IMPRESSION) & (pl.col(c.SURFACE) == HOME) & (pl.col(c.EVENT_AT) >= begin))
     pages = shown.group_by(c.REQUEST_ID, c.VIEWER_ID).agg(pl.col(c.EVENT_AT).min()).sort(c.EVENT_AT)
-    acts = events.filter(~pl.col(c.KIND).is_in([ev.IMPRESSION, ev.UPLOAD, ev.REMOVE, ev.LABEL]))
+    acts = events.filter(~pl.col(c.KIND).is_in(NOT_DONE))
     acts = acts.select(c.VIEWER_ID, pl.col(c.EVENT_AT).alias("acted_at")).sort("acted_at")
     last = pages.join_asof(
         acts, left_on=c.EVENT_AT, right_on="acted_at", by=c.VIEWER_ID, allow_exact_matches=False, check_sortedness=False

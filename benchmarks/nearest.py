@@ -22,7 +22,6 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import results_file
 from core import columns as c
-from core import events as ev
 from core import inference, release, rng
 from core.clock import DAY_MS, HOUR_MS
 from core.errors import BadInput
@@ -38,6 +37,7 @@ from pipelines.spaces import Space
 from serving import nearest
 from serving.config import ServingConfig
 from serving.live import LiveRelease, go_live
+from serving.precomputed import NOT_DONE
 from serving.recommender import Recommender
 from serving.releases import LoadedRelease, load_release
 
@@ -73,13 +73,9 @@ def _greedy(loaded: LoadedRelease) -> ServingConfig:
     return replace(loaded.config, exploration=replace(loaded.config.exploration, epsilon=0.0))
 
 
-def _decides(live: LiveRelease) -> Recommender:
-    return live.base.build(live.base.config)
-
-
 def _cost(live: LiveRelease, num: int) -> dict[str, float]:
     """Median milliseconds of processor time per page, by where the nearest videos come from."""
-    recommender, known = _decides(live), live.loaded.viewers.viewer_ids
+    recommender, known = live.base.usual, live.loaded.viewers.viewer_ids
     chosen = rng.stream(1, "pages").choice(known, size=num)
     plain = [Request(f"{place}", viewer, live.loaded.end_at, k=20) for place, viewer in enumerate(chosen.tolist())]
     asked = _knowing(plain, _found(recommender, live, plain))
@@ -132,7 +128,7 @@ class Loss:
         return rows
 
     def _row(self, hours: int) -> dict[str, Any]:
-        recommender, requests = _decides(self.live), self._active(hours)
+        recommender, requests = self.live.base.usual, self._active(hours)
         fresh, old = _found(recommender, self.live, requests), self._as_of(hours, requests)
         pages = {
             "searched": _pages(recommender, requests),
@@ -140,7 +136,7 @@ class Loss:
             "other_sources": _pages(_without_search(recommender), requests),
         }
         viewers = [request.viewer_id for request in requests]
-        values = {name: self._values(requests, slates) for name, slates in pages.items()}
+        values = {name: measures.page_values(self.world, requests, slates) for name, slates in pages.items()}
         lost = inference.cluster_interval(values["known"] - values["searched"], viewers)
         return {
             "hours": hours,
@@ -154,7 +150,7 @@ class Loss:
 
     def _active(self, hours: int) -> list[Request]:
         """Pages of viewers who did something in the last hours of the log."""
-        did = self.events.filter(~pl.col(c.KIND).is_in([ev.IMPRESSION, ev.UPLOAD, ev.REMOVE, ev.LABEL]))
+        did = self.events.filter(~pl.col(c.KIND).is_in(NOT_DONE))
         end = self.requests[0].at
         lately = set(did.filter(pl.col(c.EVENT_AT) > end - hours * HOUR_MS)[c.VIEWER_ID].unique().to_list())
         return [request for request in self.requests if request.viewer_id in lately]
@@ -171,9 +167,6 @@ class Loss:
         reader = OfflineReader(features, viewer_ids, at)
         recommender = loaded.recommender(reader, videos=loaded.activity(self.events), config=self.live.base.config)
         return _found(recommender, self.live, earlier)
-
-    def _values(self, requests: Sequence[Request], slates: Sequence[Slate]) -> NDArray[np.float64]:
-        return measures.page_values(self.world, requests, slates)
 
 
 def _pages(recommender: Recommender, requests: Sequence[Request]) -> list[Slate]:

@@ -5,7 +5,7 @@
 Reports for each minute how long pages waited in the client's view, how many were refused or failed, the processor time that
 the service took per page (where waits grow and this does not, it is the machine), and the most that it held: resident memory,
 open files, threads, what waits; and the slope of memory over the second half (MiB per hour, least squares), as the first half
-fills caches. Few viewers come back often, and their growing histories make pages dearer; with many viewers that hardly shows.
+fills caches. Few viewers come back often, and their growing histories make pages dearer; with many viewers less so.
 With `--load` the rate is that share of the capacity, measured first as `benchmarks.overload` does. Clients share the machine's
 cores with the service.
 """

@@ -20,8 +20,7 @@ def serve(
         bool, typer.Option("--follow", help="Go along when the pointer moves: for several servers of one space.")
     ] = False,
     hybrid: Annotated[
-        bool,
-        typer.Option("--hybrid", help="Show pages made by `upnext batch` to viewers who did nothing since."),
+        bool, typer.Option("--hybrid", help="Show pages made by `upnext batch` to viewers who did nothing since.")
     ] = False,
     spare_search: Annotated[
         bool,

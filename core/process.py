@@ -34,6 +34,13 @@ def die_with_parent() -> Callable[[], None] | None:
     return arm
 
 
+def end_when_parent_ends() -> None:
+    """Ask the kernel for that, in a process that is running already; nothing where there is no such thing."""
+    arm = die_with_parent()
+    if arm is not None:
+        arm()
+
+
 def start_child(
     command: Sequence[str],
     *,
@@ -58,18 +65,14 @@ def start_child(
 
 def follow_parent() -> None:
     """End when the parent ends; at once where the session's leader has gone before this process could ask to be told."""
-    arm = die_with_parent()
-    if arm is not None:
-        arm()
+    end_when_parent_ends()
     if not is_running(os.getsid(0)):
         sys.exit("whoever began this session has ended, and so does this process")
 
 
 def end_with(parent: int) -> None:
     """End when the parent ends; at once where it has gone before this process could ask to be told."""
-    arm = die_with_parent()
-    if arm is not None:
-        arm()
+    end_when_parent_ends()
     if os.getppid() != parent:
         sys.exit("the process that began this one has ended, and so does this one")
 

@@ -14,7 +14,6 @@ what else the machine does now and then does not count.
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from data import tombstones
 from data.logs import OwnLog
 from features.cluster_store import open_store
 from features.layered_store import LayeredStore
-from pipelines.page_makers import Made, PageMaker, Task, usual
+from pipelines.page_makers import Made, PageMaker, Task
 from pipelines.progress import Stage, Stages
 from serving.live import LiveRelease, go_live
 from serving.precomputed import Facts, Pages, Shelf, fill, room
@@ -102,7 +101,8 @@ def run(
     with stages("open") as stage:
         maker = PageMaker(Task(releases, release_id, open_log, nearest, batch_size))
         live, made_at = maker.live, SystemClock().now()
-        viewer_ids, now = _viewers(live, space), _now(live, open_log)
+        viewer_ids = _viewers(live, space)
+        now = ContinuedClock(max(live.loaded.end_at, maker.newest_at), SystemClock()).now()
         stage.note = f"release {release_id}, {len(viewer_ids):,} viewers, log up to offset {maker.log_offset}"
     requests = [Request(f"ahead:{made_at}:{viewer}", viewer, now, HOME, k) for viewer in viewer_ids.tolist()]
     with stages("one at a time") as stage:
@@ -142,11 +142,6 @@ def _named(releases: Path, pointer: str) -> str:
     return found
 
 
-def _now(live: LiveRelease, open_log: Callable[[], OwnLog]) -> int:
-    with closing(open_log()) as log:
-        return ContinuedClock(max(live.loaded.end_at, log.newest_at()), SystemClock()).now()
-
-
 def _viewers(live: LiveRelease, space: Path) -> NDArray[np.int64]:
     """Whom to make pages for: those who have seen equally much side by side."""
     known = live.loaded.viewers.viewer_ids
@@ -162,7 +157,7 @@ def _alone_per_s(live: LiveRelease, store_url: str, requests: Sequence[Request])
     loaded, random = live.loaded, rng.stream(0, "pages one at a time")
     store = LayeredStore(loaded.viewer_states(), open_store(store_url, f"batch:{requests[0].at}", timeout_s=5.0))
     try:
-        recommender = usual(go_live(loaded, store, fill_store=False))
+        recommender = go_live(loaded, store, fill_store=False).base.usual
         sample = [requests[place] for place in random.integers(len(requests), size=_WARM_UP + _ALONE)]
         return 1 / statistics.median([_seconds(recommender, request) for request in sample][_WARM_UP:])
     finally:

@@ -25,8 +25,7 @@ from data.logs import OwnLog
 from features.memory_store import MemoryStore
 from serving import nearest
 from serving.fresh_videos import GrowingRelease
-from serving.live import LiveRelease, go_live
-from serving.recommender import Recommender
+from serving.live import go_live
 from serving.releases import load_release
 
 _BATCHES = 16
@@ -74,11 +73,12 @@ class PageMaker:
         with closing(task.open_log()) as log:
             consumer = growing.consumer(log)
             consumer.replay()
+            self.newest_at = log.newest_at()
         self.task, self.live, self.log_offset = task, growing.live, consumer.offset
 
     def make(self, requests: Sequence[Request]) -> Made:
         """Pages of one batch after the other."""
-        recommender, task = usual(self.live), self.task
+        recommender, task = self.live.base.usual, self.task
         slates, found, took = list[Slate](), list[NDArray[np.int64]](), list[float]()
         for begin in range(0, len(requests), task.batch_size):
             batch = requests[begin : begin + task.batch_size]
@@ -109,11 +109,6 @@ class PageMaker:
                 raise Unavailable("a process that makes pages ended before it was done: run this again") from error
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-def usual(live: LiveRelease) -> Recommender:
-    """What decides everybody's pages."""
-    return live.base.build(live.base.config)
 
 
 def _begin(parent: int, task: Task) -> None:

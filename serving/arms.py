@@ -32,6 +32,11 @@ class Base:
     build: Callable[[ServingConfig], Recommender]
     """The recommender under a config."""
 
+    @property
+    def usual(self) -> Recommender:
+        """What decides everybody's pages while nothing is tried."""
+        return self.build(self.config)
+
 
 class ArmRecommender:
     """The production policy (`core.policy.Policy`) while experiments run. Safe for many threads."""

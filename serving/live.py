@@ -111,9 +111,9 @@ def go_live(
     base = _base(loaded, features, LiveActivity(loaded.video_state, of_now), suppressed, config or loaded.config)
 
     def policy(live: LiveRelease) -> Recommender | ArmRecommender:
-        return live.base.build(live.base.config) if experiments is None else live.among(experiments, challengers)
+        return live.base.usual if experiments is None else live.among(experiments, challengers)
 
-    live = LiveRelease(loaded, base.build(base.config), features, suppressed, base, store, policy, writes_store, of_now)
+    live = LiveRelease(loaded, base.usual, features, suppressed, base, store, policy, writes_store, of_now)
     live = replace(live, recommender=policy(live))
     check_pages(live.recommender, loaded)
     return live

@@ -38,7 +38,8 @@ from data.catalogue import Catalogue
 
 FOLDER = "pages"
 """Of a space."""
-_NOT_DONE_BY_VIEWERS = pa.array([ev.IMPRESSION, ev.UPLOAD, ev.REMOVE, ev.LABEL, *ev.OF_PAGES])
+NOT_DONE = (ev.IMPRESSION, ev.UPLOAD, ev.REMOVE, ev.LABEL, *ev.OF_PAGES)
+"""Kinds of events by which their viewer has done nothing."""
 _LOOK_S = 1.0
 
 
@@ -216,7 +217,7 @@ class Doings:
 
     def apply(self, events: pa.Table) -> None:
         """Take in events, in log order."""
-        done = events.filter(pc.invert(pc.is_in(events[c.KIND], value_set=_NOT_DONE_BY_VIEWERS)))
+        done = events.filter(pc.invert(pc.is_in(events[c.KIND], value_set=pa.array(NOT_DONE))))
         self._pending = done[c.VIEWER_ID].to_pylist()
 
     def load(self) -> int:

@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol, TextIO
 
 from core import rng
 from core.errors import BadInput
-from core.process import die_with_parent
+from core.process import end_when_parent_ends
 from core.space import Range, Scalar, Settings, Space, grid
 from pipelines.progress import unwatched
 
@@ -196,9 +196,7 @@ def _promotion(rungs: Rungs, trials: list[Trial]) -> tuple[int, Settings, int] |
 
 
 def _child(search: Search, objective: Objective) -> None:
-    arm = die_with_parent()
-    if arm is not None:
-        arm()
+    end_when_parent_ends()
     for _ in _work(search, objective, _open(search)):
         pass
 
